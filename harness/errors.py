@@ -1,0 +1,27 @@
+"""What a user can cause, told in one paragraph."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(ValueError):
+    """Something the user can put right: the command line prints it as one paragraph and exits with 2."""
+
+
+class RunFailed(RuntimeError):
+    """A run came to a bad end that is not the user's input: exit code 1."""
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest of the known words, or all of them if none is near.
+
+    >>> suggest("rotery", ["rotary", "learned"])
+    'Did you mean rotary?'
+    >>> suggest("x", ["rotary", "learned"])
+    'Known are learned, rotary.'
+    """
+    names = sorted(map(str, known))
+    close = get_close_matches(str(word), names, n=3, cutoff=0.6)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return f"Known are {', '.join(names)}." if names else "None is known."

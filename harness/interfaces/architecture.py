@@ -1,0 +1,92 @@
+"""Architectures: a body and its heads.
+
+``body(inputs, context, visibility, state) → Output``. A body never makes logits: heads do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from harness.config import PluginConfig, option
+from harness.interfaces.visibility import Causal, Condition, Full
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.interfaces.visibility import Visibility
+
+#: One opaque decoding state (KV cache, recurrent state): passed in, returned, never looked into.
+State = Any
+
+
+@dataclass
+class Output:
+    """hidden_BTC; the state after these places (None where none was passed in); auxiliary losses as weighted
+    sums by name, each with the count it is divided by."""
+
+    hidden_BTC: torch.Tensor
+    state: State = None
+    auxiliary: dict[str, tuple[torch.Tensor, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartCount:
+    """One line of a model's account, in closed form.
+
+    part: a name like ``blocks.attention``. parameters: how many. active: how many of them one token uses.
+    flops: floating-point operations of the forward pass for one token at the stated sequence length, matrix
+    products only, attention counted over all T places, as PyTorch's counter does. embedding: whether it is a
+    look-up table (token or position embedding), which "non-embedding parameters" leave out.
+    """
+
+    part: str
+    parameters: int
+    flops: int
+    active: int
+    embedding: bool = False
+
+
+class Body(Protocol):
+    """What an architecture's body promises. `embedding_VC` is the token table that a tied head shares."""
+
+    embedding_VC: torch.Tensor
+
+    def __call__(
+        self,
+        inputs_BT: torch.Tensor | None = None,
+        *,
+        embeddings_BTC: torch.Tensor | None = None,
+        positions_BT: torch.Tensor | None = None,
+        context: Any = None,
+        visibility: Visibility,
+        state: State = None,
+    ) -> Output: ...
+
+    def start(self, batch: int, length: int) -> State:
+        """An empty decoding state for so many rows and at most so many places."""
+        ...
+
+
+@dataclass(kw_only=True)
+class ArchitectureConfig(PluginConfig):
+    """Base of every architecture's Config. `vocabulary` null means the tokenizer's."""
+
+    #: The kinds of condition its attention can do; a method that asks for another is refused at compose time.
+    visibilities: ClassVar[frozenset[type[Condition]]] = frozenset({Causal, Full})
+    #: decoder or encoder_decoder.
+    topology: ClassVar[str] = "decoder"
+
+    vocabulary: int | None = option(None, "tokens in the embedding table; null: the tokenizer's", minimum=1)
+
+    def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:
+        """The model's account by part, in closed form; None: it is counted on the meta device."""
+        return None
+
+    def maximum_length(self) -> int | None:
+        """The longest sequence it can see, in tokens; None: no bound."""
+        return None
+
+    def build(self, vocabulary: int) -> Any:
+        """A `harness.models.model.Model`. Initialised with torch's global generator, which the caller has seeded."""
+        raise NotImplementedError

@@ -1,0 +1,55 @@
+"""What flows through the loop: sequences from the shards, and the batches a method makes of them.
+
+Letters of shapes: B rows, T places, C channels, V vocabulary, H heads, D channels of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+#: The generator of every random choice about place i of the endless stream, keyed by (data seed, i).
+Randomness = Callable[[int], "np.random.Generator"]
+
+
+@dataclass
+class Sequences:
+    """Rows cut from the shards, as numpy arrays.
+
+    tokens_BS: int64, S = sequence_length + 1, so that inputs and targets can be shifted against each other.
+    documents_BS: int64, the document of each token, counted from 0 within its row.
+    places_B: int64, each row's place in the endless stream.
+    """
+
+    tokens_BS: np.ndarray
+    documents_BS: np.ndarray
+    places_B: np.ndarray
+
+
+@dataclass
+class Batch:
+    """One micro-batch on a device.
+
+    inputs_BT, targets_BT: int64. weights_BT: float32, how much each target counts (0: not at all).
+    positions_BT: int64 or None for 0…T−1. documents_BT: int64, or None where attention crosses documents.
+    places_B: int64, places in the endless stream. extra: tensors of the method's own.
+    """
+
+    inputs_BT: torch.Tensor
+    targets_BT: torch.Tensor
+    weights_BT: torch.Tensor
+    places_B: torch.Tensor
+    positions_BT: torch.Tensor | None = None
+    documents_BT: torch.Tensor | None = None
+    extra: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def to(self, device: Any) -> Batch:
+        """The same batch with every tensor on another device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        moved = {name: None if value is None else value.to(device) for name, value in moved.items()}
+        return Batch(**moved, extra={name: value.to(device) for name, value in self.extra.items()})

@@ -1,0 +1,50 @@
+"""Methods: what turns data and model into a loss.
+
+A method returns weighted *sums*; each term is divided by its count over the whole step (all micro-batches,
+all ranks) before the first backward, so that masked and answer-only losses come out right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from harness.config import PluginConfig
+from harness.interfaces.visibility import Causal, Condition
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.interfaces.batch import Batch, Randomness, Sequences
+
+
+class Method(Protocol):
+    """What `ObjectiveConfig.build` returns."""
+
+    def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
+        """Rows of tokens to one batch on the CPU. Runs in loader processes; every random choice about row b
+        comes from ``randomness(sequences.places_B[b])``."""
+        ...
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """What each term of the loss is divided by, a function of the batch alone."""
+        ...
+
+    def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        """Each term of the loss as a weighted sum over the batch. The total is Σ term / count."""
+        ...
+
+
+@dataclass(kw_only=True)
+class ObjectiveConfig(PluginConfig):
+    """Base of every objective's Config."""
+
+    #: The kinds of visibility condition it asks the body for.
+    asks: ClassVar[frozenset[type[Condition]]] = frozenset({Causal})
+    #: How its model is scored: the kind of likelihood in each score row.
+    likelihood: ClassVar[str] = "causal"
+    #: The head it needs, by name.
+    head: ClassVar[str] = "language_model"
+
+    def build(self, tokenizer: Any, attend_across_documents: bool) -> Method:
+        raise NotImplementedError

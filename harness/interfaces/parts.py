@@ -1,0 +1,97 @@
+"""The parts that a transformer's blocks are made of. Each counts itself in closed form and builds a module.
+
+Parameter roles (decay, width transfer): every module names the role of its own parameters in a class variable
+``roles: dict[str, str]``; `harness.models.roles` collects them. Roles: matrix, embedding, gain, bias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.config import PluginConfig
+
+
+@dataclass(kw_only=True)
+class NormConfig(PluginConfig):
+    """``build(width)``: a module, hidden_BTC → hidden_BTC."""
+
+    def parameters(self, width: int) -> int:
+        raise NotImplementedError
+
+    def build(self, width: int) -> Any:
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class PositionConfig(PluginConfig):
+    """``build(width, head_width)``: a `harness.models.position.Position`, which may add to the embeddings or turn
+    queries and keys. One object serves all layers."""
+
+    def parameters(self, width: int) -> int:
+        """Parameters added to the embeddings (a look-up table)."""
+        return 0
+
+    def maximum_length(self) -> int | None:
+        """The longest sequence it knows, in tokens; None: no bound."""
+        return None
+
+    def build(self, width: int, head_width: int) -> Any:
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class AttentionConfig(PluginConfig):
+    """``build(width, position)``: a module, (hidden_BTC, positions_BT, visibility, state) → (hidden_BTC, state)."""
+
+    def head_width(self, width: int) -> int:
+        """Channels of one head; raises ConfigError where heads and width do not fit."""
+        raise NotImplementedError
+
+    def parameters(self, width: int) -> int:
+        raise NotImplementedError
+
+    def flops(self, width: int, sequence_length: int) -> int:
+        """Of the forward pass for one token, matrix products only, over all places of the sequence."""
+        raise NotImplementedError
+
+    def cache_bytes(self, width: int, bytes_per_number: int) -> int:
+        """Bytes of decoding state for one token in one layer."""
+        raise NotImplementedError
+
+    def build(self, width: int, position: Any) -> Any:
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class FeedforwardConfig(PluginConfig):
+    """``build(width)``: a module, hidden_BTC → (hidden_BTC, auxiliary losses by name)."""
+
+    def parameters(self, width: int) -> int:
+        raise NotImplementedError
+
+    def active(self, width: int) -> int:
+        """Parameters that one token uses."""
+        return self.parameters(width)
+
+    def flops(self, width: int) -> int:
+        """Of the forward pass for one token, matrix products only."""
+        return 2 * self.active(width)
+
+    def build(self, width: int) -> Any:
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class HeadConfig(PluginConfig):
+    """``build(width, vocabulary, embedding_VC)``: a module, hidden_BTC → what its method needs (logits_BTV, …)."""
+
+    def parameters(self, width: int, vocabulary: int) -> int:
+        """Its own parameters; those shared with the embedding table are not counted again."""
+        raise NotImplementedError
+
+    def flops(self, width: int, vocabulary: int) -> int:
+        raise NotImplementedError
+
+    def build(self, width: int, vocabulary: int, embedding_VC: Any) -> Any:
+        raise NotImplementedError

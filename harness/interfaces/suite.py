@@ -1,0 +1,31 @@
+"""Suites: sets of lm-eval tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.config import PluginConfig
+from harness.interfaces.corpus import Document
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a suite may make its items from: held-out documents of one source of the corpus."""
+
+    source: str
+    documents: Sequence[Document]
+
+
+@dataclass(kw_only=True)
+class SuiteConfig(PluginConfig):
+    """Base of every suite's Config."""
+
+    def needs_held_out(self) -> bool:
+        """Whether `build` looks at the held-out documents."""
+        return False
+
+    def build(self, held_out: Sequence[HeldOut], tokenizer: Any) -> dict[str, Any]:
+        """lm-eval task objects by name. Raises UserError where a task's data is out of reach."""
+        raise NotImplementedError

@@ -1,0 +1,66 @@
+"""kind × name → Config class."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+from harness.errors import UserError, suggest
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered Config class and the plugin that brought it."""
+
+    kind: str
+    name: str
+    config: type
+    distribution: str
+    version: str
+
+
+@dataclass
+class Registry:
+    """What all healthy plugins have registered, by kind and name. A name that two distributions own is
+    reached as ``distribution:name`` only."""
+
+    entries: dict[tuple[str, str], list[Entry]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)  #: one sentence for each plugin that did not load
+
+    def add(self, entry: Entry) -> None:
+        self.entries.setdefault((entry.kind, entry.name), []).append(entry)
+
+    def names(self, kind: str) -> list[str]:
+        """The names by which something of this kind can be chosen."""
+        found = []
+        for (of_kind, name), owners in self.entries.items():
+            if of_kind == kind:
+                found += [name] if len(owners) == 1 else [f"{owner.distribution}:{name}" for owner in owners]
+        return sorted(found)
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """Raises UserError if nobody, or more than one distribution, owns the name."""
+        distribution, _, bare = name.rpartition(":")
+        owners = [e for e in self.entries.get((kind, bare), []) if distribution in ("", e.distribution)]
+        if len(owners) == 1:
+            return owners[0]
+        if owners:
+            both = " and ".join(f"{owner.distribution}:{bare}" for owner in owners)
+            raise UserError(f"{kind}={bare} is owned by more than one distribution. Choose {both.replace(' and ', ' or ')}.")
+        raise UserError(f"There is no {kind} named {name}. {suggest(name, self.names(kind))}{self._may_be_broken()}")
+
+    def get(self, kind: str, name: str) -> type:
+        return self.entry(kind, name).config
+
+    def _may_be_broken(self) -> str:
+        if not self.entries:
+            return " No plugin is loaded (HARNESS_PLUGINS=none turns all off; `harness plugins` lists them)."
+        return f" These plugins did not load and may have owned it: {'; '.join(self.broken)}." if self.broken else ""
+
+
+@functools.cache
+def registry() -> Registry:
+    """The registry of this process, filled from the installed plugins at first use."""
+    from harness.plugins import load
+
+    return load().registry
