@@ -1,0 +1,41 @@
+"""A model: one body and its heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.interfaces.visibility import Causal, Condition, Visibility
+
+
+class Model(nn.Module):
+    """A body and its heads, by name. The body makes hidden states, a head makes what a method needs of them.
+
+    maximum_length: the longest sequence it can see, in tokens; None: no bound.
+    """
+
+    def __init__(self, body: nn.Module, heads: Mapping[str, nn.Module], maximum_length: int | None = None) -> None:
+        super().__init__()
+        self.body = body
+        self.heads = nn.ModuleDict(heads)
+        self.maximum_length = maximum_length
+
+    def logits(
+        self,
+        inputs_BT: torch.Tensor,
+        *,
+        visibility: Visibility | Condition = Causal(),
+        positions_BT: torch.Tensor | None = None,
+        state: Any = None,
+        head: str = "language_model",
+    ) -> torch.Tensor:
+        """logits_BTV of the language-model head at every place. A `state` that is passed in moves on."""
+        output = self.body(inputs_BT, positions_BT=positions_BT, visibility=Visibility() & visibility, state=state)
+        return self.heads[head](output.hidden_BTC)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device

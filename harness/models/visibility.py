@@ -1,0 +1,90 @@
+"""Visibilities, lowered to what scaled-dot-product attention takes: a flag, nothing, or a boolean mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from harness.interfaces.visibility import (
+    Causal,
+    Condition,
+    Full,
+    NotBefore,
+    Prefix,
+    SameDocument,
+    Visibility,
+    Window,
+)
+
+#: Every kind of condition that `lower` knows.
+LOWERED: frozenset[type[Condition]] = frozenset({Causal, Full, NotBefore, Prefix, SameDocument, Window})
+
+
+def lower(
+    visibility: Visibility, query_length: int, key_length: int, offset: int, device: torch.device | str
+) -> tuple[bool, torch.Tensor | None]:
+    """(is_causal, mask) for `scaled_dot_product_attention`: at most one of them is given.
+
+    Query q stands at place offset + q, key k at place k. mask: bool of shape (B or 1, 1, query_length, key_length),
+    true where the query sees the key. A condition's own tensors (documents_BT, …) cover the places of all keys.
+    A place that `NotBefore` hides as padding still sees itself, so that no row of the softmax is empty.
+    """
+    conditions = [c for c in visibility.conditions if not _always_holds(c, query_length, key_length, offset)]
+    if not conditions:
+        return False, None
+    if offset == 0 and query_length == key_length and all(isinstance(c, Causal) for c in conditions):
+        return True, None
+    query = torch.arange(offset, offset + query_length, device=device)[:, None]
+    key = torch.arange(key_length, device=device)
+    mask = torch.ones(1, query_length, key_length, dtype=torch.bool, device=device)
+    for condition in conditions:
+        mask = mask & _holds(condition, query, key)
+    return False, mask[:, None]
+
+
+def _always_holds(condition: Condition, query_length: int, key_length: int, offset: int) -> bool:
+    if isinstance(condition, Causal):
+        return query_length == 1 and offset == key_length - 1  # the newest place sees all
+    return isinstance(condition, Full) or (isinstance(condition, Window) and condition.width >= key_length)
+
+
+def _holds(condition: Condition, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """Where one condition holds: (Q, K) or (B, Q, K), from the places (Q, 1) of queries and (K) of keys."""
+    match condition:
+        case Causal():
+            return key <= query
+        case Window(width=width):
+            return query - key < width
+        case Prefix(lengths_B=lengths_B):
+            assert lengths_B is not None
+            return (key <= query) | (key < lengths_B[:, None, None])
+        case NotBefore(starts_B=starts_B):
+            assert starts_B is not None
+            return (key >= starts_B[:, None, None]) | (key == query)
+        case SameDocument(documents_BT=documents_BT):
+            assert documents_BT is not None
+            return documents_BT[:, query.squeeze(1), None] == documents_BT[:, None, key]
+    raise TypeError(f"{type(condition).__name__} is not a condition that attention can be lowered to")
+
+
+@dataclass
+class View:
+    """What the places of one forward pass see: the symbol, and its lowering, made once for all layers.
+
+    queries: places of this pass; offset: places before them, which the decoding state holds.
+    """
+
+    visibility: Visibility
+    queries: int
+    offset: int
+    device: torch.device
+    _lowered: dict[int | None, tuple[bool, torch.Tensor | None]] = field(default_factory=dict)
+
+    def lower(self, window: int | None = None) -> tuple[bool, torch.Tensor | None]:
+        """`lower` of the visibility, narrowed to a window of so many places."""
+        if window not in self._lowered:
+            narrowed = self.visibility if window is None else self.visibility & Window(window)
+            keys = self.offset + self.queries
+            self._lowered[window] = lower(narrowed, self.queries, keys, self.offset, self.device)
+        return self._lowered[window]

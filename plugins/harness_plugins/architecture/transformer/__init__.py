@@ -1,0 +1,146 @@
+"""The transformer: named blocks of parts, and a pattern over the layers. GPT-2, LLaMA, … are presets of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from harness import hookimpl
+from harness.config import ConfigError, option, plugin_config, slot
+from harness.errors import suggest
+from harness.interfaces.architecture import ArchitectureConfig, PartCount
+from harness.interfaces.visibility import Causal, Condition, Full, NotBefore, Prefix, SameDocument, Window
+
+HARNESS_INTERFACE = 1
+
+#: The slots that a block may differ in.
+BLOCK_PARTS = ("attention", "feedforward", "norm")
+
+
+@dataclass(kw_only=True)
+class TransformerConfig(ArchitectureConfig):
+    """As it stands, a small LLaMA. Parts at this level hold for every layer; a block names its differences."""
+
+    visibilities: ClassVar[frozenset[type[Condition]]] = frozenset(
+        {Causal, Full, Prefix, Window, SameDocument, NotBefore}
+    )
+
+    defaults: list[Any] = field(
+        default_factory=lambda: [
+            "_self_",
+            {"attention": "multi_head"},
+            {"position": "rotary"},
+            {"feedforward": "gated"},
+            {"norm": "rmsnorm"},
+            {"head": "language_model"},
+        ]
+    )
+
+    width: int = option(64, "channels of the residual stream", minimum=1)
+    layers: int = option(4, "layers", minimum=1)
+    attention: Any = slot("attention", "how places look at each other")
+    position: Any = slot("position", "how places know where they are")
+    feedforward: Any = slot("feedforward", "what each place computes by itself")
+    norm: Any = slot("norm", "normalisation")
+    head: Any = slot("head", "hidden states to what the method needs")
+    placement: str = option(
+        "pre", "pre: x + f(norm(x)), and a norm at the end (GPT-2, LLaMA); post: norm(x + f(x)) (Vaswani et al. 2017)",
+        choices=("pre", "post"),
+    )  # fmt: skip
+    blocks: dict[str, Any] = option({}, "blocks by name, each with what differs from the parts above")
+    pattern: list[str] = option([], "names of blocks, repeated over the layers; empty: every layer is the plain block")
+    embedding_dropout: float = option(0.0, "share of the embeddings' channels dropped in training", minimum=0.0, maximum=1.0)
+    residual_dropout: float = option(
+        0.0, "share of each attention's and feedforward's channels dropped in training", minimum=0.0, maximum=1.0
+    )
+    init_std: float = option(0.02, "standard deviation of matrices and embeddings at the start", minimum=0.0)
+    init_scale_residual: bool = option(
+        True, "whether matrices that write to the residual stream start smaller by √(2 × layers) (GPT-2, section 2.3)"
+    )
+
+    def check(self) -> None:
+        for name in self.pattern:
+            if name not in self.blocks:
+                raise ConfigError(f"pattern names the block {name}, which blocks does not have. {suggest(name, self.blocks)}")
+        for name in self.blocks:
+            if name not in self.pattern:
+                raise ConfigError(f"blocks.{name} is used nowhere: pattern={self.pattern} does not name it.")
+        for block in self.layer_blocks():
+            block.attention.head_width(self.width)
+
+    def layer_blocks(self) -> list[TransformerConfig]:
+        """For each layer, this config with its block's differences applied."""
+        if not self.pattern:
+            return [self] * self.layers
+        blocks = {name: self._block(name) for name in self.pattern}
+        return [blocks[self.pattern[layer % len(self.pattern)]] for layer in range(self.layers)]
+
+    def _block(self, name: str) -> TransformerConfig:
+        differences = self.blocks[name] or {}
+        for part in differences:
+            if part not in BLOCK_PARTS:
+                raise ConfigError(f"blocks.{name}.{part} is no part of a block. {suggest(part, BLOCK_PARTS)}")
+        parts = {
+            part: plugin_config(part, value, f"blocks.{name}.{part}", current=getattr(self, part))
+            for part, value in differences.items()
+        }
+        return replace(self, blocks={}, pattern=[], **parts)
+
+    def maximum_length(self) -> int | None:
+        return self.position.maximum_length()
+
+    def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount]:
+        width = self.width
+        table = vocabulary * width
+        positions = self.position.parameters(width)
+        parts = [PartCount("embedding.tokens", table, 0, table, embedding=True)]
+        if positions:
+            parts.append(PartCount("embedding.positions", positions, 0, positions, embedding=True))
+        for name, (block, layers) in self._distinct_blocks().items():
+            attention, feedforward = block.attention, block.feedforward
+            size, norms = layers * attention.parameters(width), layers * 2 * block.norm.parameters(width)
+            parts += [
+                PartCount(f"{name}.attention", size, layers * attention.flops(width, sequence_length), size),
+                PartCount(
+                    f"{name}.feedforward",
+                    layers * feedforward.parameters(width),
+                    layers * feedforward.flops(width),
+                    layers * feedforward.active(width),
+                ),
+                PartCount(f"{name}.norms", norms, 0, norms),
+            ]
+        if self.placement == "pre":
+            parts.append(PartCount("norm", self.norm.parameters(width), 0, self.norm.parameters(width)))
+        own = self.head.parameters(width, vocabulary)
+        return [*parts, PartCount("head", own, self.head.flops(width, vocabulary), own)]
+
+    def _distinct_blocks(self) -> dict[str, tuple[TransformerConfig, int]]:
+        """Each block by the name of its line in the account, and how many layers are made of it."""
+        if not self.pattern:
+            return {"blocks": (self, self.layers)}
+        layers = Counter(self.pattern[layer % len(self.pattern)] for layer in range(self.layers))
+        return {f"blocks.{name}": (self._block(name), times) for name, times in layers.items()}
+
+    def cache_bytes(self, bytes_per_number: int) -> int:
+        return sum(block.attention.cache_bytes(self.width, bytes_per_number) for block in self.layer_blocks())
+
+    def build(self, vocabulary: int) -> Any:
+        from harness.models.model import Model
+        from harness_plugins.architecture.transformer.body import Transformer
+
+        body = Transformer(self, vocabulary)
+        head = self.head.build(self.width, vocabulary, body.embedding_VC)
+        model = Model(body, {self.head.name: head}, self.maximum_length())
+        body.initialise(model)
+        return model
+
+
+@hookimpl
+def register_architecture() -> dict[str, type]:
+    return {"transformer": TransformerConfig}
+
+
+@hookimpl
+def config_folders() -> list[str]:
+    return ["pkg://harness_plugins.architecture.transformer.conf"]

@@ -1,0 +1,113 @@
+"""The transformer's body (Vaswani et al. 2017), made of parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.interfaces.architecture import Output
+from harness.interfaces.visibility import Visibility
+from harness.models.initialise import normal
+from harness.models.position import Position
+from harness.models.visibility import View
+from harness_plugins.architecture.transformer import TransformerConfig
+
+
+class DecodingState:
+    """What each layer keeps of the places so far, and how many those are."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        self.layers = layers
+        self.places = 0
+
+
+class Block(nn.Module):
+    """One layer: attention, then feedforward, each added to the residual stream."""
+
+    def __init__(self, config: TransformerConfig, position: Position) -> None:
+        super().__init__()
+        self.attention_norm = config.norm.build(config.width)
+        self.attention = config.attention.build(config.width, position)
+        self.feedforward_norm = config.norm.build(config.width)
+        self.feedforward = config.feedforward.build(config.width)
+        self.dropout = nn.Dropout(config.residual_dropout)
+        self.pre = config.placement == "pre"
+
+    def forward(
+        self, hidden_BTC: torch.Tensor, positions: Any, view: View, state: Any
+    ) -> tuple[torch.Tensor, Any, dict[str, tuple[torch.Tensor, float]]]:
+        """(hidden_BTC, state, auxiliary losses)."""
+        seen_BTC = self.attention_norm(hidden_BTC) if self.pre else hidden_BTC
+        mixed_BTC, state = self.attention(seen_BTC, positions, view, state)
+        hidden_BTC = hidden_BTC + self.dropout(mixed_BTC)
+        hidden_BTC = hidden_BTC if self.pre else self.attention_norm(hidden_BTC)
+
+        seen_BTC = self.feedforward_norm(hidden_BTC) if self.pre else hidden_BTC
+        computed_BTC, auxiliary = self.feedforward(seen_BTC)
+        hidden_BTC = hidden_BTC + self.dropout(computed_BTC)
+        return hidden_BTC if self.pre else self.feedforward_norm(hidden_BTC), state, auxiliary
+
+
+class Transformer(nn.Module):
+    """Tokens to hidden states: embeddings, layers, and a last norm where the norms stand before."""
+
+    def __init__(self, config: TransformerConfig, vocabulary: int) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(vocabulary, config.width)
+        self.position = config.position.build(config.width, config.attention.head_width(config.width))
+        self.dropout = nn.Dropout(config.embedding_dropout)
+        self.blocks = nn.ModuleList(Block(block, self.position) for block in config.layer_blocks())
+        self.norm = config.norm.build(config.width) if config.placement == "pre" else nn.Identity()
+
+    @property
+    def embedding_VC(self) -> nn.Parameter:
+        return self.tokens.weight
+
+    def start(self, batch: int, length: int) -> DecodingState:
+        return DecodingState([block.attention.start(batch, length) for block in self.blocks])
+
+    def forward(
+        self,
+        inputs_BT: torch.Tensor | None = None,
+        *,
+        embeddings_BTC: torch.Tensor | None = None,
+        positions_BT: torch.Tensor | None = None,
+        context: Any = None,
+        visibility: Visibility,
+        state: DecodingState | None = None,
+    ) -> Output:
+        """hidden_BTC at every place. A state that is passed in has moved on when it is returned."""
+        assert context is None, "a decoder has no cross-attention"
+        hidden_BTC = self.tokens(inputs_BT) if embeddings_BTC is None else embeddings_BTC
+        places, offset = hidden_BTC.shape[1], state.places if state is not None else 0
+        view = View(visibility, places, offset, hidden_BTC.device)
+        positions = positions_BT
+        if positions is None:
+            positions = torch.arange(offset, offset + places, device=hidden_BTC.device)
+        hidden_BTC = self.dropout(self.position.embed(hidden_BTC, positions))
+        prepared = self.position.prepare(positions)
+
+        auxiliary: dict[str, tuple[torch.Tensor, float]] = {}
+        for layer, block in enumerate(self.blocks):
+            before = state.layers[layer] if state is not None else None
+            hidden_BTC, after, losses = block(hidden_BTC, prepared, view, before)
+            if state is not None:
+                state.layers[layer] = after
+            for name, (value, count) in losses.items():
+                value_before, count_before = auxiliary.get(name, (0.0, 0.0))
+                auxiliary[name] = (value_before + value, count_before + count)
+        if state is not None:
+            state.places += places
+        return Output(self.norm(hidden_BTC), state, auxiliary)
+
+    def initialise(self, model: nn.Module) -> None:
+        """N(0, init_std) for matrices and embeddings; smaller by √(2 × layers) where one writes to the residual stream.
+
+        GPT-2 (Radford et al. 2019, section 2.3) scales so; LLaMA's paper does not say what it does, and its preset follows
+        `transformers`, which does not scale.
+        """
+        residual = self.config.init_std / (2 * self.config.layers) ** 0.5 if self.config.init_scale_residual else None
+        normal(model, self.config.init_std, residual)

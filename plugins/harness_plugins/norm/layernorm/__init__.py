@@ -1,0 +1,29 @@
+"""LayerNorm (Ba, Kiros, Hinton 2016): subtract the mean, divide by the standard deviation, scale and shift."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness import hookimpl
+from harness.config import option
+from harness.interfaces.parts import NormConfig
+
+HARNESS_INTERFACE = 1
+
+
+@dataclass(kw_only=True)
+class LayerNormConfig(NormConfig):
+    epsilon: float = option(1e-5, "added to the variance", minimum=0.0)
+    bias: bool = option(True, "whether it shifts as well as scales")
+
+    def parameters(self, width: int) -> int:
+        return width * (1 + self.bias)
+
+    def build(self, width: int) -> Any:
+        from torch import nn
+
+        return nn.LayerNorm(width, eps=self.epsilon, bias=self.bias)
+
+
+@hookimpl
+def register_norm() -> dict[str, type]:
+    return {"layernorm": LayerNormConfig}

@@ -1,0 +1,31 @@
+"""Learned absolute positions (Gehring et al. 2017; GPT-2): one vector for each place, added to the embeddings."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness import hookimpl
+from harness.config import option
+from harness.interfaces.parts import PositionConfig
+
+HARNESS_INTERFACE = 1
+
+
+@dataclass(kw_only=True)
+class LearnedConfig(PositionConfig):
+    length: int = option(1024, "places that have a vector, in tokens: the longest sequence", minimum=1)
+
+    def parameters(self, width: int) -> int:
+        return self.length * width
+
+    def maximum_length(self) -> int:
+        return self.length
+
+    def build(self, width: int, head_width: int) -> Any:
+        from harness_plugins.position.learned.module import Learned
+
+        return Learned(self.length, width)
+
+
+@hookimpl
+def register_position() -> dict[str, type]:
+    return {"learned": LearnedConfig}
