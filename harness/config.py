@@ -292,6 +292,9 @@ class ScaleConfig(Config):
     """The one number of a ladder's rung; conf/scale/ says what follows from it."""
 
     width: int | None = option(None, "width of the rung, in channels", minimum=1)
+    width_per_layer: int = option(16, "channels of width for each layer", minimum=1)
+    width_per_head: int = option(16, "channels of width for each attention head", minimum=1)
+    lr_times_width: float = option(0.48, "peak learning rate times width", minimum=0.0)
 
 
 @dataclass(kw_only=True)
@@ -324,7 +327,7 @@ class LauncherConfig(Config):
 class RunConfig(Config):
     """Everything about one run. One composed RunConfig is one model; its identity is what determines the result."""
 
-    corpus: Any = slot("corpus", "the documents")
+    corpus: Any = slot("corpus", "the documents", identity=False)  # its content's hash stands for it
     tokenizer: Any = slot("tokenizer", "documents to tokens")
     data: DataConfig = section(DataConfig, "tokens to batches")
     architecture: Any = slot("architecture", "the model")
@@ -332,7 +335,7 @@ class RunConfig(Config):
     method: Any = slot("objective", "what turns data and model into a loss")
     optimizer: Any = slot("optimizer", "how gradients become updates")
     schedule: Any = slot("schedule", "the learning rate over the run")
-    budget: BudgetConfig = section(BudgetConfig, "how long to train")
+    budget: BudgetConfig = section(BudgetConfig, "how long to train", identity=False)  # the steps stand for it
     trainer: TrainerConfig = section(TrainerConfig, "how the run is carried out")
     seed: int = option(0, "the seed of everything that seeds leaves null", identity=False)
     seeds: SeedConfig = section(SeedConfig, "a seed for each source of chance")
@@ -350,3 +353,23 @@ class RunConfig(Config):
         own = {f: getattr(self.seeds, f) for f in _fields(SeedConfig)}
         seeds = SeedConfig(**{name: self.seed if value is None else value for name, value in own.items()})
         return dataclasses.replace(self, seeds=seeds)
+
+
+# --------------------------------------------------------------------------------------- other verbs
+
+
+@dataclass(kw_only=True)
+class ScoreConfig(Config):
+    """What `harness score` takes."""
+
+    run: str = option(MISSING, "id or folder of the run, as run=<id>")
+    suite: Any = slot("suite", "the tasks")
+    checkpoint: int | None = option(None, "step of the checkpoint; null: the last", minimum=1)
+    runs: str = option("./runs", "folder of the run directories")
+
+
+@dataclass(kw_only=True)
+class FitConfig(Config):
+    """What `harness fit` takes."""
+
+    analysis: Any = slot("analysis", "the law")

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -108,3 +109,34 @@ def _registered(module: ModuleType, kind: str, plugin: Plugin) -> Iterator[Entry
         return
     for name, config in hook().items():
         yield Entry(kind, name, config, plugin.distribution, plugin.version)
+
+
+def _beside(name: str, marker: str) -> Path:
+    """A folder of ours: in a wheel beside this module, in a checkout beside the package."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / name, package.parent / name):
+        if (folder / marker).is_file():
+            return folder
+    raise UserError(f"The folder {name}/ with {marker} is neither in {package} nor beside it: reinstall harness-lm.")
+
+
+def config_folder() -> Path:
+    """``conf/``: what spans plugins."""
+    return _beside("conf", "run.yaml")
+
+
+def sweep_folder() -> Path:
+    """``sweeps/``: the studies that come with the harness."""
+    return _beside("sweeps", "quickstart.yaml")
+
+
+def config_folders() -> list[tuple[str, str]]:
+    """(owner, folder) of every plugin's YAML presets, as Hydra's search path takes them."""
+    plugins = load()
+    found = []
+    for plugin in plugins.found:
+        module = plugins.manager.get_plugin(plugin.name)
+        hook = getattr(module, "config_folders", None)
+        if not plugin.error and hook is not None:
+            found += [(plugin.name, folder) for folder in hook()]
+    return found

@@ -1,1 +1,1 @@
-"""launch"""
+"""Carries runs out: one here, several side by side, or under Hydra's multirun."""

@@ -1,0 +1,38 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything installs into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: install demo test test-slow check bench clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml
+	@echo "Installing into $(VENV) (about 2.3 GB, a few minutes) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/harness study quickstart
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/contracts tests/docs
+
+bench: install
+	for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) dist build runs studies

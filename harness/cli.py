@@ -1,0 +1,109 @@
+"""The `harness` command: its verbs, and how they end.
+
+Exit codes: 0 done (also for an honest "not enough data"), 1 a run failed, 2 the user's input, 130 interrupted.
+Results go to stdout, progress and messages to stderr. Nothing heavy is imported before a verb needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import __version__
+from harness.errors import RunFailed, UserError, suggest
+
+
+@dataclass(frozen=True)
+class Verb:
+    """module:function that takes the verb's arguments, and what the help says of it."""
+
+    function: str
+    usage: str
+    summary: str
+
+
+VERBS = {
+    "train": Verb("harness.verbs.train:train", "harness train [key=value …] [-m]", "Train one run, or many with -m."),
+    "score": Verb("harness.verbs.score:score", "harness score run=<id|folder> [suite=…]", "Score a trained run with lm-eval."),
+    "study": Verb(
+        "harness.verbs.study:study", "harness study <sweep> [key=value …]",
+        "Launch what is missing of a sweep, collect, analyse, report.",
+    ),
+    "plan": Verb(
+        "harness.verbs.plan:plan", "harness plan <sweep> [key=value …] [rate=FLOP/s] [--json]",
+        "Show what a sweep would launch and cost; launch nothing.",
+    ),
+    "describe": Verb(
+        "harness.verbs.plan:describe", "harness describe [key=value …] [--json]",
+        "Show a model's parameters, FLOPs and memory; build nothing.",
+    ),
+    "fit": Verb("harness.verbs.fit:fit", "harness fit <csv|study> [analysis=…] [--json]", "Fit a scaling law to a table or a study."),
+    "status": Verb("harness.verbs.look:status", "harness status [study] [runs=./runs] [--json]", "Show each run's state and progress."),
+    "results": Verb(
+        "harness.verbs.look:results", "harness results [runs=./runs] [--sql QUERY] [--csv|--json]",
+        "Query all runs and scores as one table.",
+    ),
+    "report": Verb("harness.verbs.look:report", "harness report <study> [studies=./studies]", "Write a study's report again from what is on disk."),
+    "why": Verb("harness.verbs.look:why", "harness why <id>|[key=value …]", "Say what of a run would be reused and what not."),
+    "plugins": Verb("harness.verbs.plugins:plugins", "harness plugins [--json]", "List the plugins: kind, name, version, origin, health."),
+}  # fmt: skip
+
+
+def usage() -> str:
+    lines = ["Controlled experiments on language models.", "", "usage: harness <verb> [arguments] [--debug]", ""]
+    lines += [f"  {name:<10} {verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join([*lines, "", "harness <verb> --help says more; harness --version prints the version."])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        return _ended(error, 2, debug)
+    except RunFailed as error:
+        return _ended(error, 1, debug)
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was reached is kept: the same command goes on from there.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _ended(UserError(f"{error.filename}: {error.strerror}."), 2, debug)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        print(f"harness {__version__}")
+        return 0
+    verb = VERBS.get(words[0])
+    if verb is None:
+        raise UserError(f"harness {words[0]}: there is no such verb. {suggest(words[0], VERBS)}")
+    module, _, function = verb.function.partition(":")
+    run = getattr(importlib.import_module(module), function)
+    return int(run(words[1:], verb) or 0)
+
+
+def _ended(error: Exception, code: int, debug: bool) -> int:
+    if debug:
+        raise error
+    paragraph = " ".join(str(error).split())
+    print(textwrap.fill(f"harness: {paragraph}", 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

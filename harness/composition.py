@@ -1,0 +1,149 @@
+"""From group choices and overrides to a typed config, by Hydra, with errors that a person can use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from harness.config import Config, ConfigError, FitConfig, RunConfig, ScoreConfig, from_mapping
+from harness.errors import UserError, suggest
+from harness.help import group_of, group_options
+from harness.plugins import config_folder, config_folders
+from harness.registry import registry
+
+C = TypeVar("C", bound=Config)
+
+#: What each verb's primary config (conf/<name>.yaml) is checked against.
+SCHEMAS: dict[str, type[Config]] = {"run": RunConfig, "score": ScoreConfig, "fit": FitConfig}
+
+def prepare_hydra() -> None:
+    """Makes Hydra know our schemas, every registered plugin, the folders of presets and our resolvers. Idempotent."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+    from omegaconf import OmegaConf
+
+    class HarnessSearchPath(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            if (Path.cwd() / "conf").is_dir():  # the user's own presets come before a plugin's
+                search_path.prepend("user", str(Path.cwd() / "conf"))
+            for owner, folder in config_folders():
+                search_path.append(owner, folder)
+
+    store = ConfigStore.instance()
+    for name, schema in SCHEMAS.items():
+        store.store(name=f"{name}_schema", node=schema)
+    for (kind, _), owners in registry().entries.items():
+        for owner in owners:
+            name = owner.name if len(owners) == 1 else f"{owner.distribution}:{owner.name}"
+            package = "method" if kind == "objective" else None
+            store.store(group=group_of(kind), name=name, node=owner.config(name=name), package=package)
+    if not any(p.__name__ == "HarnessSearchPath" for p in Plugins.instance().discover(SearchPathPlugin)):
+        Plugins.instance().register(HarnessSearchPath)
+    OmegaConf.register_new_resolver("ratio", lambda a, b: float(a) / float(b), replace=True)
+    OmegaConf.register_new_resolver("whole_ratio", lambda a, b: max(1, int(a) // int(b)), replace=True)
+
+
+def compose(overrides: Sequence[str], name: str = "run") -> Any:
+    """The composed DictConfig. Raises ConfigError, one paragraph, for anything that does not compose."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    prepare_hydra()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        try:
+            return hydra_compose(name, overrides=list(overrides))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_explain(error, overrides, name)) from error
+
+
+def typed(composed: Any, name: str = "run") -> Config:
+    """The composed config as plain dataclasses, checked strictly once more (so that ``+new.key=1`` is refused)."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    plain = {key: composed._get_node(key) for key in composed if key != "hydra"}
+    try:
+        values = OmegaConf.to_container(OmegaConf.create(plain), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_line(error)) from error
+    return from_mapping(SCHEMAS[name], cast(dict[str, Any], values))
+
+
+def run_config(overrides: Sequence[str]) -> RunConfig:
+    """One run's config from overrides such as ``["architecture=gpt2_124m", "seed=1"]``."""
+    return cast(RunConfig, typed(compose(overrides)))
+
+
+# ------------------------------------------------------------------------------------------ errors
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).split("\n    full_key:")[0]
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
+    """Hydra's exception in one paragraph, with what would be right."""
+    cause = error.__cause__ or error
+    group = re.search(r"Could not find '([\w/.:-]+)/([^/']+)'", str(error))
+    if group:
+        kind, asked = group.group(1).split("/")[-1], group.group(2)
+        return f"{group.group(1)}={asked} is unknown. {suggest(asked, _options(group.group(1)))}{_broken(kind)}"
+    unknown = re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", str(cause))
+    full_key = re.search(r"full_key: (\S+)", str(cause))
+    if unknown and full_key:
+        return f"{full_key.group(1)} is not an option. {suggest(full_key.group(1), _keys(name, overrides))}"
+    no_group = re.search(r"Could not override '([^']+)'\.?\s*(?:No match in the defaults list)?", str(error))
+    if no_group:
+        return f"{no_group.group(1)} is not an option or a group. {suggest(no_group.group(1), _keys(name, overrides))}"
+    place = f" ({full_key.group(1)})" if full_key else ""
+    return f"The config does not compose: {_one_line(cause)}{place}."
+
+
+def _broken(kind: str) -> str:
+    try:
+        registry().get(kind, "")
+    except UserError as error:
+        _, _, tail = str(error).partition("These plugins")
+        if not registry().entries:
+            return " No plugin is loaded (HARNESS_PLUGINS=none turns all off)."
+        return f" These plugins{tail}" if tail else ""
+    return ""
+
+
+def _options(group: str) -> list[str]:
+    """Every name that can be chosen in a group: registered plugins and YAML presets."""
+    return [name for name, _ in group_options(group)]
+
+
+def _keys(name: str, overrides: Sequence[str]) -> list[str]:
+    """The dotted keys of what the groups alone compose to, and the groups, for suggestions."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    groups = [o for o in overrides if "." not in o.split("=")[0] and not o.startswith(("+", "~"))]
+    for attempt in (groups, []):
+        try:
+            with initialize_config_dir(str(config_folder()), version_base="1.3"):
+                composed = hydra_compose(name, overrides=attempt)
+            return [key for key in _leaves(composed, "")] + ["objective", "architecture/attention", "architecture/position"]
+        except Exception:  # noqa: S112 - only a suggestion is at stake
+            continue
+    return []
+
+
+def _leaves(node: Any, path: str) -> Iterator[str]:
+    from omegaconf import DictConfig
+
+    for key in node:
+        at = f"{path}.{key}" if path else str(key)
+        yield at
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing() and not child._is_interpolation():
+            yield from _leaves(child, at)

@@ -1,0 +1,103 @@
+"""Help texts from what is registered and what lies in the preset folders, without Hydra and without torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.config import MISSING, Config, fields_of
+from harness.hookspecs import KINDS
+from harness.plugins import config_folder, config_folders
+from harness.registry import registry
+
+PARTS = ("attention", "position", "feedforward", "norm", "head")
+
+
+def kind_of(group: str) -> str:
+    return group.split("/")[-1]
+
+
+def group_of(kind: str) -> str:
+    """The Hydra group in which a kind's names are chosen: parts stand at the architecture's level."""
+    return f"architecture/{kind}" if kind in PARTS else kind
+
+
+def preset_folders() -> list[Path]:
+    """Folders of presets, the user's own first."""
+    found = [Path.cwd() / "conf", config_folder()]
+    for _, folder in config_folders():
+        found.append(_package_folder(folder.removeprefix("pkg://")) if folder.startswith("pkg://") else Path(folder))
+    return [folder for folder in dict.fromkeys(f.resolve() for f in found) if folder.is_dir()]
+
+
+def _package_folder(package: str) -> Path:
+    parent, _, leaf = package.replace("/", ".").rpartition(".")
+    spec = importlib.util.find_spec(parent or leaf)
+    assert spec is not None and spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations))) / (leaf if parent else "")
+
+
+def group_options(group: str) -> list[tuple[str, str]]:
+    """(name, one line) of everything that can be chosen in a group, plugins before presets."""
+    options: dict[str, str] = {}
+    if kind_of(group) in KINDS and group == group_of(kind_of(group)):
+        for name in registry().names(kind_of(group)):
+            options[name] = first_line(registry().get(kind_of(group), name).__doc__)
+    for folder in preset_folders():
+        for file in sorted((folder / group).glob("*.yaml")):
+            options.setdefault(file.stem, _yaml_line(file))
+    return list(options.items())
+
+
+def groups() -> list[str]:
+    """Every group: one for each kind with something in it, and the folders of presets."""
+    found = [group_of(kind) for kind in KINDS if registry().names(kind)]
+    for folder in preset_folders():
+        found += [path.name for path in sorted(folder.iterdir()) if path.is_dir() and any(path.glob("*.yaml"))]
+    return list(dict.fromkeys(found))
+
+
+def first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0].strip()
+
+
+def _yaml_line(file: Path) -> str:
+    comments = (line.lstrip("# ").strip() for line in file.read_text().splitlines() if line.startswith("#"))
+    return next((line for line in comments if line and not line.startswith("@package")), "")
+
+
+def describe_options(config: type[Config], path: str = "") -> Iterator[tuple[str, str]]:
+    """(key=default, help) of every option of a config class; what a plugin fills is left to its group."""
+    for name, field in fields_of(config).items():
+        at = f"{path}.{name}" if path else name
+        if "kind" in field.metadata or name == "name":
+            continue
+        default: Any = field.default_factory() if callable(field.default_factory) else field.default
+        if isinstance(default, Config):
+            yield from describe_options(type(default), at)
+        else:
+            yield f"{at}={_shown(default)}", str(field.metadata.get("help", ""))
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "?" if value is MISSING or value == MISSING else str(value)
+
+
+def verb_help(usage: str, summary: str, config: type[Config] | None, only: tuple[str, ...] | None = None) -> str:
+    """The help text of a verb: usage, groups with their options, and the options that every config has."""
+    lines = [summary, "", f"usage: {usage}", ""]
+    if config is None:
+        return "\n".join(lines)
+    lines += ["Groups, chosen by group=name:"]
+    for group in groups():
+        if only is None or group in only:
+            lines.append(f"  {group}")
+            lines += [f"    {name:<22} {line}".rstrip() for name, line in group_options(group)]
+    lines += ["", "Options, set by key=value (those of a chosen name: --cfg job):"]
+    lines += [f"  {key:<36} {text}" for key, text in describe_options(config)]
+    lines += ["", "Hydra's flags: -m key=a,b (many runs), --cfg job (the composed config), --info, --hydra-help. --debug shows tracebacks."]
+    return "\n".join(lines)

@@ -1,0 +1,148 @@
+"""What determines a run's result, and the id that is its hash.
+
+Planning resolves a config (budget to whole steps, paths to content hashes); identity hashes what it resolved,
+with the `results_version` of the core and of each plugin. The code that made a run is no part of its id: for an
+editable or modified installation its digest stands in the manifest, and reuse is refused where it differs.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from harness.config import Config, PluginConfig, RunConfig, fields_of
+from harness.hookspecs import KINDS
+from harness.registry import registry
+
+#: Raised when a change of the core changes results.
+RESULTS_VERSION = 1
+
+#: The rooms whose code makes a model.
+ROOMS = ("data", "models", "decoding", "training")
+
+
+def identity(config: RunConfig, *, data: str, vocabulary: int, steps: int) -> dict[str, Any]:
+    """What determines the result, JSON-ready. data: content hash of corpus, tokenizer and split."""
+    return {
+        "results_version": RESULTS_VERSION,
+        "data": data,
+        "vocabulary": vocabulary,
+        "steps": steps,
+        "config": determining(config.with_seeds()),
+    }
+
+
+def run_id(identity: Mapping[str, Any]) -> str:
+    """12 hexadecimal digits of SHA-256 over the canonical JSON of an identity."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def determining(config: Config) -> dict[str, Any]:
+    """The fields of a config that determine a result. A field at its neutral value is left out."""
+    found: dict[str, Any] = {}
+    for name, field in fields_of(type(config)).items():
+        value = getattr(config, name)
+        if field.metadata.get("identity", True) and value != field.metadata.get("neutral", object()):
+            found[name] = _plain(value)
+    if isinstance(config, PluginConfig) and type(config).results_version != 1:
+        found["results_version"] = type(config).results_version
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Config):
+        return determining(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+# -------------------------------------------------------------------------------------------- code
+
+
+def code(config: RunConfig) -> dict[str, Any]:
+    """The code that makes this run: {"released": …, "digest": …, "versions": {…}}.
+
+    released: every distribution involved is installed as it was published; then no digest is needed.
+    """
+    modules = sorted({type(plugin).__module__ for plugin in plugins_of(config)})
+    owners = {_owner(plugin) for plugin in plugins_of(config)} | {("harness-lm", _version("harness-lm"))}
+    released = all(_is_released(name) for name, _ in owners)
+    return {"released": released, "digest": _digest(tuple(modules)), "versions": dict(sorted(owners))}
+
+
+def plugins_of(config: Any) -> Iterator[PluginConfig]:
+    """Every plugin's Config that helps to determine the result, also those named in a block's differences."""
+    if isinstance(config, PluginConfig):
+        yield config
+    if isinstance(config, Config):
+        for name, field in fields_of(type(config)).items():
+            if field.metadata.get("identity", True) or name == "corpus":
+                yield from plugins_of(getattr(config, name))
+    elif isinstance(config, Mapping):
+        for key, value in config.items():
+            if key in KINDS and isinstance(value, Mapping) and "name" in value:
+                yield registry().get(key, value["name"])(name=value["name"])
+            else:
+                yield from plugins_of(value)
+
+
+def _owner(plugin: PluginConfig) -> tuple[str, str]:
+    for entries in registry().entries.values():
+        for entry in entries:
+            if entry.config is type(plugin):
+                return entry.distribution, entry.version
+    return "?", "?"
+
+
+def _version(name: str) -> str:
+    try:
+        return distribution(name).version
+    except PackageNotFoundError:
+        return "?"
+
+
+@functools.cache
+def _is_released(name: str) -> bool:
+    """Whether a distribution is installed, not editable, and every Python file has its published content."""
+    try:
+        dist = distribution(name)
+    except PackageNotFoundError:
+        return False
+    direct = dist.read_text("direct_url.json")
+    if direct and json.loads(direct).get("dir_info", {}).get("editable"):
+        return False
+    python = [f for f in dist.files or [] if f.suffix == ".py"]
+    return bool(python) and all(f.hash and _sha256(Path(str(f.locate()))) == f.hash.value for f in python)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode()
+    except OSError:
+        return ""
+
+
+@functools.cache
+def _digest(modules: tuple[str, ...]) -> str:
+    """A hash of the source of the rooms that make a model and of the folders of the plugins' modules."""
+    package = Path(__file__).parent
+    files = [(f"harness/{room}", f) for room in ROOMS for f in sorted((package / room).rglob("*.py"))]
+    for name in modules:
+        source = Path(str(importlib.import_module(name).__file__))
+        inside = sorted(source.parent.rglob("*.py")) if source.name == "__init__.py" else [source]
+        files += [(name, f) for f in inside]
+    digest = hashlib.sha256()
+    for where, file in files:
+        digest.update(f"{where}/{file.name}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,76 @@
+"""Hydra's multirun on our process pool: what the launcher in `hydra_plugins` calls."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.launch.local import Job, Pool, workers_here
+
+
+def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
+    """Composes every job first, then runs them side by side in forked processes.
+
+    A task may offer ``check(config)``, called for each job before the first is started, ``before_fork()``, and
+    ``done(results)``. Returns Hydra's JobReturn for each job, in order.
+    """
+    configs = [_compose(launcher, list(o), initial_job_idx + i) for i, o in enumerate(job_overrides)]
+    check = getattr(launcher.task_function, "check", None)
+    for config in configs if check else []:
+        check(config)
+    getattr(launcher.task_function, "before_fork", lambda: None)()
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        jobs = [_job(launcher, config, Path(folder) / str(i)) for i, config in enumerate(configs)]
+        gpus = _gpus()
+        ended = {outcome.name: outcome for outcome in Pool(workers_here(launcher.workers, gpus), gpus).run(jobs)}
+        results = [_returned(Path(folder) / str(i), ended[job.name].error) for i, job in enumerate(jobs)]
+    getattr(launcher.task_function, "done", lambda results: None)(results)
+    return results
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _compose(launcher: Any, overrides: list[str], index: int) -> Any:
+    from omegaconf import open_dict
+
+    config = launcher.hydra_context.config_loader.load_sweep_config(launcher.config, overrides)
+    with open_dict(config):
+        config.hydra.job.id = str(index)
+        config.hydra.job.num = index
+    return config
+
+
+def _job(launcher: Any, config: Any, file: Path) -> Job:
+    from hydra.core.utils import run_job
+
+    def work() -> None:
+        result = run_job(
+            task_function=launcher.task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+            hydra_context=launcher.hydra_context,
+        )
+        file.with_suffix(".pickle").write_bytes(pickle.dumps(result))
+
+    return Job(name=str(config.hydra.job.num), work=work, log=file.with_suffix(".log"))
+
+
+def _returned(file: Path, error: str) -> Any:
+    """What the job's own process handed back through a private folder of this process."""
+    from hydra.core.utils import JobReturn, JobStatus
+
+    log = file.with_suffix(".log")
+    if log.exists():
+        sys.stderr.write(log.read_text(errors="replace"))
+    if file.with_suffix(".pickle").exists():
+        return pickle.loads(file.with_suffix(".pickle").read_bytes())
+    return JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(error))

@@ -1,0 +1,150 @@
+"""Several jobs side by side on this machine: forked processes, so that heavy imports are paid once.
+
+Every child leads its own process group and writes to its own log; Ctrl-C in the parent asks each child to stop,
+which saves a checkpoint first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import UserError
+
+
+@dataclass
+class Job:
+    """work: called in the child. log: the file that takes what the child prints."""
+
+    name: str
+    work: Callable[[], object]
+    log: Path
+
+
+@dataclass
+class Outcome:
+    """How a job ended. code: its exit code, negative for a signal. error: its last words, one line."""
+
+    name: str
+    code: int
+    error: str = ""
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: multiprocessing.process.BaseProcess
+    gpu: int | None
+
+
+@dataclass
+class Pool:
+    """Runs jobs in order, at most `workers` at a time, one GPU each where there are GPUs."""
+
+    workers: int
+    gpus: int = 0
+    tick: Callable[[Sequence[str]], None] = lambda names: None  #: called a few times a second with the running names
+    running: list[_Running] = field(default_factory=list)
+
+    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """All outcomes, in the order of the jobs' ends. On KeyboardInterrupt the children are asked to stop and
+        waited for; then it is raised again."""
+        waiting, ended = list(jobs), []
+        try:
+            while waiting or self.running:
+                while waiting and len(self.running) < self.workers:
+                    self._start(waiting.pop(0))
+                ended += self._reap()
+                self.tick([running.job.name for running in self.running])
+                time.sleep(0.1)
+        except BaseException:
+            self._stop()
+            raise
+        return ended
+
+    def _start(self, job: Job) -> None:
+        busy = {running.gpu for running in self.running}
+        gpu = next((g for g in range(self.gpus) if g not in busy), None)
+        process = multiprocessing.get_context("fork").Process(target=_child, args=(job, gpu, os.getpid()))
+        process.start()
+        self.running.append(_Running(job, process, gpu))
+
+    def _reap(self) -> list[Outcome]:
+        ended = [running for running in self.running if not running.process.is_alive()]
+        self.running = [running for running in self.running if running not in ended]
+        return [_outcome(running) for running in ended]
+
+    def _stop(self) -> None:
+        for running in self.running:
+            if running.process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(running.process.pid, signal.SIGINT)
+        for running in self.running:
+            running.process.join()
+        self.running = []
+
+
+def workers_here(asked: int | None, gpus: int) -> int:
+    """Jobs side by side: as asked, or one for each GPU, or one for each core."""
+    return asked or gpus or len(os.sched_getaffinity(0))
+
+
+def _outcome(running: _Running) -> Outcome:
+    code = running.process.exitcode or 0
+    return Outcome(running.job.name, code, "" if code == 0 else _last_words(running.job.log, code))
+
+
+def _last_words(log: Path, code: int) -> str:
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return lines[-1] if lines else f"exit code {code}"
+
+
+def _child(job: Job, gpu: int | None, parent: int) -> None:
+    os.setpgid(0, 0)
+    _die_with(parent)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(job.log, "a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os._exit(_guarded(job))
+
+
+def _guarded(job: Job) -> int:
+    try:
+        job.work()
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    except UserError as error:
+        print(error, file=sys.stderr)
+        code = 2
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+def _die_with(parent: int) -> None:
+    """Asks Linux for SIGTERM when the parent dies, so that nothing trains on unseen."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,103 @@
+"""What a person sees while several runs train: one line each, and the whole with its time left."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.planning.plan import Plan
+
+
+class Watch:
+    """Follows run directories from outside, by the last line of their metrics; a bar each on a terminal, else a
+    line every `interval` seconds."""
+
+    def __init__(self, plans: Sequence[Plan], runs: Path, interval: float = 15.0) -> None:
+        self.plans = {plan.id: plan for plan in plans}
+        self.runs, self.interval = runs, interval
+        self.total = sum(plan.flops for plan in plans) or 1.0
+        self.done: dict[str, float] = {}
+        self.started = self.said = time.monotonic()
+        self.bars = _bars() if sys.stderr.isatty() else None
+        self.tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Watch:
+        if self.bars:
+            self.bars.start()
+            self.tasks[""] = self.bars.add_task(f"{len(self.plans)} runs", total=1.0, text="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bars:
+            self.bars.stop()
+
+    def tick(self, running: Sequence[str]) -> None:
+        """Looks at what is running; called a few times a second."""
+        rows = {name: last_metrics(self.runs / name) for name in running}
+        for name, row in rows.items():
+            self.done[name] = row.get("step", 0) / self.plans[name].steps
+        for name in set(self.done) - set(running):
+            self.done[name] = 1.0
+        share = sum(self.plans[name].flops * part for name, part in self.done.items()) / self.total
+        if self.bars:
+            self._draw(rows, share)
+        elif time.monotonic() - self.said > self.interval:
+            self.said = time.monotonic()
+            print(self._line(rows, share), file=sys.stderr, flush=True)
+
+    def _draw(self, rows: dict[str, dict[str, Any]], share: float) -> None:
+        assert self.bars is not None
+        for name in [name for name in self.tasks if name and name not in rows]:
+            self.bars.remove_task(self.tasks.pop(name))
+        for name, row in rows.items():
+            if name not in self.tasks:
+                self.tasks[name] = self.bars.add_task(name, total=1.0, text="")
+            self.bars.update(self.tasks[name], completed=self.done[name], text=_text(row))
+        self.bars.update(self.tasks[""], completed=share, text=f"{self._ended(rows)} done, {self._left(share)}")
+
+    def _line(self, rows: dict[str, dict[str, Any]], share: float) -> str:
+        each = "; ".join(f"{name} {self.done[name]:.0%} {_text(row)}" for name, row in rows.items())
+        return f"[{share:4.0%}] {self._ended(rows)}/{len(self.plans)} runs done, {self._left(share)} | {each}"
+
+    def _ended(self, rows: dict[str, Any]) -> int:
+        return len(self.done) - len(rows)
+
+    def _left(self, share: float) -> str:
+        if share < 0.01:
+            return "time left unknown"
+        left = (time.monotonic() - self.started) * (1 - share) / share
+        return f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"
+
+
+def _text(row: dict[str, Any]) -> str:
+    if not row:
+        return "starting"
+    return f"loss {row['loss']:.3f}, {row.get('tokens_per_second', 0) / 1000:.0f} k tokens/s, MFU {row.get('mfu', 0):.0%}"
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def last_metrics(run: Path) -> dict[str, Any]:
+    """The last whole line of a run's metrics, or nothing; reads only the end of the file."""
+    try:
+        with open(run / "metrics.jsonl", "rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 4096))
+            lines = file.read().splitlines()
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        try:
+            return dict(json.loads(line))
+        except ValueError:
+            continue
+    return {}

@@ -1,0 +1,96 @@
+"""One run, from its plan to its scores."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+from harness import __version__
+from harness.config import RunConfig, to_mapping
+from harness.identity import code
+from harness.planning.plan import Plan, dataset
+from harness.planning.reuse import Decision, start_or_refuse
+from harness.rundir import RunDir, write_json
+
+
+def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decision:
+    """Trains what is missing (or goes on where it stopped), then scores it with the config's suite.
+
+    Raises UserError where the run may not be reused, RunFailed where training fails, KeyboardInterrupt where
+    it was asked to stop; the last checkpoint is kept in each case.
+    """
+    from harness.training.train import TrainingJob, train
+
+    decision = start_or_refuse(plan)
+    if decision.action != "reuse":
+        data = dataset(plan.config)
+        begin(plan, decision.run)
+        job = TrainingJob(
+            config=plan.config.with_seeds(),
+            steps=plan.steps,
+            dataset=data,
+            vocabulary=plan.vocabulary,
+            flops_per_token=plan.account.flops,
+        )
+        train(job, decision.run, quiet=quiet)
+    if score and plan.config.suite is not None:
+        score_one(plan.config, decision.run, quiet=quiet)
+    return decision
+
+
+def begin(plan: Plan, run: RunDir) -> None:
+    """Makes the run directory: config, manifest, tokenizer."""
+    config, data = plan.config, dataset(plan.config)
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_json(run.path / "config.json", to_mapping(config))
+    data.tokenizer.save(run.path / "tokenizer")
+    run.update_manifest(
+        id=plan.id,
+        created=run.manifest().get("created") if run.state() != "new" else datetime.now(UTC).isoformat(timespec="seconds"),
+        state="new",
+        harness=__version__,
+        identity=plan.identity,
+        code=code(config),
+        fingerprint=fingerprint(config),
+        model={
+            "parameters": plan.account.total,
+            "non_embedding": plan.account.non_embedding,
+            "active": plan.account.active,
+            "flops_per_token": plan.account.flops,
+            "vocabulary": plan.vocabulary,
+        },
+        budget={
+            "steps": plan.steps,
+            "tokens": plan.tokens,
+            "unique_tokens": data.unique_tokens,
+            "epochs": data.epochs(plan.tokens),
+            "flops": plan.flops,
+            "flops_6nd": plan.flops_6nd,
+        },
+    )
+
+
+def fingerprint(config: RunConfig) -> dict[str, Any]:
+    """The numerics fingerprint: under an equal one, a run's bits are equal."""
+    import torch
+
+    gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name() if gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": config.trainer.threads,
+        "micro_batch": config.trainer.micro_batch or config.data.batch_size,
+        "precision": config.trainer.precision,
+        "deterministic": config.trainer.deterministic,
+        "world_size": 1,
+    }
+
+
+def score_one(config: RunConfig, run: RunDir, quiet: bool = False) -> None:
+    """Scores one run's last checkpoint; what is scored already is left."""
+    from harness.scoring.score import score_runs
+
+    score_runs([run], config.suite, dataset(config).held_out, quiet=quiet)

@@ -1,0 +1,119 @@
+"""Resolves a config into one run: vocabulary, whole steps, parameters, FLOPs, memory, hours, id."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from harness.config import ConfigError, RunConfig, to_mapping
+from harness.data.dataset import Dataset, fingerprint, prepare
+from harness.identity import identity, run_id
+from harness.interfaces.architecture import ArchitectureConfig
+from harness.models.counting import Account, account
+
+#: Share of the machine's peak that `hours` assumes where no rate is given.
+ASSUMED_MFU = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run as it would be carried out. tokens: steps × batch × sequence length."""
+
+    config: RunConfig
+    id: str
+    identity: dict[str, Any]
+    vocabulary: int
+    steps: int
+    tokens: int
+    account: Account
+
+    @property
+    def flops(self) -> float:
+        """Training FLOPs, exact convention: three forward passes' worth for every token."""
+        return 3.0 * self.account.flops * self.tokens
+
+    @property
+    def flops_6nd(self) -> float:
+        """Training FLOPs by the rule 6·N·D, N without embeddings."""
+        return 6.0 * self.account.non_embedding * self.tokens
+
+    def hours(self, flops_per_second: float) -> float:
+        return self.flops / flops_per_second / 3600
+
+
+def resolve(config: RunConfig) -> Plan:
+    """Raises ConfigError where parts do not fit together: before anything is started or written."""
+    vocabulary = _vocabulary(config)
+    _fits(config, vocabulary)
+    model = account(config.architecture, vocabulary, config.data.sequence_length)
+    steps = _steps(config, model)
+    determined = identity(config, data=data_fingerprint(config), vocabulary=vocabulary, steps=steps)
+    tokens = steps * config.data.batch_size * config.data.sequence_length
+    return Plan(config, run_id(determined), determined, vocabulary, steps, tokens, model)
+
+
+def _steps(config: RunConfig, model: Account) -> int:
+    """The budget in whole optimizer steps, rounded up."""
+    wanted = config.budget.tokens or config.budget.tokens_per_parameter * model.total
+    return max(1, math.ceil(wanted / (config.data.batch_size * config.data.sequence_length)))
+
+
+def _vocabulary(config: RunConfig) -> int:
+    known = config.tokenizer.vocabulary()
+    size = int(known if known is not None else dataset(config).tokenizer.size)
+    asked = config.architecture.vocabulary
+    if asked is not None and asked < size:
+        raise ConfigError(
+            f"architecture.vocabulary={asked} is smaller than the tokenizer's {size}. "
+            f"Set it to null, which means the tokenizer's, or to at least {size}."
+        )
+    return int(asked or size)
+
+
+def _fits(config: RunConfig, vocabulary: int) -> None:
+    """What is declared to fit with what. One sentence for each pairing that cannot work."""
+    architecture, method = config.architecture, config.method
+    assert isinstance(architecture, ArchitectureConfig)
+    missing = method.asks - architecture.visibilities
+    if missing:
+        names = ", ".join(sorted(kind.__name__ for kind in missing))
+        raise ConfigError(f"objective={method.name} asks for {names} visibility, which architecture={architecture.name} cannot do.")
+    longest = architecture.maximum_length()
+    if longest is not None and config.data.sequence_length > longest:
+        raise ConfigError(
+            f"data.sequence_length={config.data.sequence_length} is longer than architecture={architecture.name} "
+            f"can see: at most {longest} tokens."
+        )
+    micro = config.trainer.micro_batch
+    if micro is not None and config.data.batch_size % micro:
+        raise ConfigError(f"trainer.micro_batch={micro} does not divide data.batch_size={config.data.batch_size}.")
+
+
+# -------------------------------------------------------------------------------------------- data
+
+
+def _data_key(config: RunConfig) -> str:
+    data = {"held_out": config.data.held_out, "sequence_length": config.data.sequence_length}
+    return json.dumps([to_mapping(config.corpus), to_mapping(config.tokenizer), data], sort_keys=True)
+
+
+_fingerprints: dict[str, str] = {}
+_datasets: dict[str, Dataset] = {}
+
+
+def data_fingerprint(config: RunConfig) -> str:
+    """The content hash of the data, computed once for all runs of a process that share it."""
+    key = _data_key(config)
+    if key not in _fingerprints:
+        _fingerprints[key] = fingerprint(config)
+    return _fingerprints[key]
+
+
+def dataset(config: RunConfig, progress: Any = None) -> Dataset:
+    """The prepared data, opened once for all runs of a process that share it."""
+    key = _data_key(config)
+    if key not in _datasets:
+        _datasets[key] = prepare(config, progress)
+    return _datasets[key]

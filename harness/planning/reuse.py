@@ -1,0 +1,67 @@
+"""What would be done for a run that is asked for: train, resume, reuse, or refuse with a sentence."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+from harness.identity import code
+from harness.planning.plan import Plan
+from harness.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class Decision:
+    """action: train, resume, reuse or refuse; reason: a sentence."""
+
+    action: str
+    reason: str
+    run: RunDir
+
+
+def decide(plan: Plan) -> Decision:
+    """Looks at the run directory; changes nothing."""
+    run = RunDir(Path(plan.config.runs) / plan.id)
+    state = run.state()
+    if state == "new":
+        return Decision("train", "There is no such run yet.", run)
+    if plan.config.retrain:
+        return Decision("train", "retrain=true: the old directory is moved aside.", run)
+    different = _different_code(run.manifest().get("code", {}), code(plan.config))
+    if different and plan.config.reuse != "any":
+        return Decision("refuse", f"{different} Say reuse=any to take it all the same, or retrain=true.", run)
+    if state == "finished":
+        return Decision("reuse", "It is finished.", run)
+    last = run.last_whole_checkpoint()
+    if last is None:
+        return Decision("train", f"It is {state}, without a whole checkpoint.", run)
+    return Decision("resume", f"It is {state} and goes on from step {last[0]}.", run)
+
+
+def _different_code(made_by: dict[str, Any], now: dict[str, Any]) -> str:
+    if made_by.get("released") and now["released"]:
+        return ""  # released versions are trusted: results_version stands in the id
+    if made_by.get("digest") == now["digest"]:
+        return ""
+    return f"It was made by other code ({made_by.get('digest')}) than is installed now ({now['digest']})."
+
+
+def start_or_refuse(plan: Plan) -> Decision:
+    """The decision, carried out as far as the directory goes: an old one is moved aside for retrain=true.
+    Raises UserError where reuse is refused."""
+    decision = decide(plan)
+    if decision.action == "refuse":
+        raise UserError(f"Run {plan.id} in {decision.run.path}: {decision.reason}")
+    if plan.config.retrain and decision.run.path.exists():
+        _move_aside(decision.run.path)
+    return decision
+
+
+def _move_aside(path: Path) -> None:
+    """To ``runs/.aside/<id>-<k>``, where no table looks for it."""
+    folder = path.parent / ".aside"
+    folder.mkdir(exist_ok=True)
+    path.rename(next(p for k in itertools.count(1) if not (p := folder / f"{path.name}-{k}").exists()))

@@ -1,0 +1,148 @@
+"""A study: launch what is missing of a sweep, collect, analyse, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import plugin_config, to_mapping
+from harness.errors import RunFailed, UserError
+from harness.interfaces.analysis import Finding, Point
+from harness.launch.local import Job, Outcome, Pool, workers_here
+from harness.launch.progress import Watch
+from harness.launch.run import carry_out
+from harness.planning.plan import Plan, dataset, resolve
+from harness.planning.reuse import Decision, decide
+from harness.rundir import RunDir, read_json, write_json
+from harness.studies.sweep import Sweep, expand
+
+
+@dataclass
+class Study:
+    """A sweep's runs and the folder that keeps what was found."""
+
+    sweep: Sweep
+    folder: Path
+    plans: list[Plan]
+    command: str = ""
+
+    @classmethod
+    def of(cls, sweep: Sweep, studies: str, command: str = "") -> Study:
+        """Resolves every run of the sweep. Raises UserError before anything is launched or written."""
+        plans = {plan.id: plan for plan in map(resolve, expand(sweep))}
+        return cls(sweep, Path(studies) / sweep.name, list(plans.values()), command)
+
+    @property
+    def runs(self) -> list[RunDir]:
+        return [RunDir(Path(plan.config.runs) / plan.id) for plan in self.plans]
+
+    def carry_out(self) -> list[Outcome]:
+        """Trains and scores what is missing. Returns the runs that failed; the others are finished and scored."""
+        decisions = {plan.id: decide(plan) for plan in self.plans}
+        for id, decision in decisions.items():
+            if decision.action == "refuse":
+                raise UserError(f"Run {id} in {decision.run.path}: {decision.reason}")
+        _say_decisions(decisions)
+        missing = [plan for plan in self.plans if decisions[plan.id].action != "reuse"]
+        failed = self._train(missing) if missing else []
+        self._score()
+        return failed
+
+    def _train(self, plans: Sequence[Plan]) -> list[Outcome]:
+        import harness.training.train  # noqa: F401 - heavy imports once, before the forks
+
+        for plan in plans:
+            dataset(plan.config)
+        launcher, runs = plans[0].config.launcher, Path(plans[0].config.runs)
+        gpus = _gpus(plans[0])
+        largest_first = sorted(plans, key=lambda plan: -plan.flops)
+        jobs = [Job(plan.id, lambda plan=plan: carry_out(plan, score=False, quiet=True), runs / plan.id / "log.txt") for plan in largest_first]
+        with Watch(plans, runs) as watch:
+            outcomes = Pool(workers_here(launcher.workers, gpus), gpus, watch.tick).run(jobs)
+        failed = [outcome for outcome in outcomes if outcome.code]
+        for outcome in failed:
+            print(f"harness: run {outcome.name} failed: {outcome.error} (see {runs / outcome.name / 'log.txt'})", file=sys.stderr)
+        return failed
+
+    def _score(self) -> None:
+        from harness.studies.scoring import score_ladder
+
+        done = [(plan, run) for plan, run in zip(self.plans, self.runs, strict=True) if run.state() == "finished"]
+        if done and done[0][0].config.suite is not None:
+            score_ladder(done)
+
+
+def _gpus(plan: Plan) -> int:
+    import torch
+
+    return 0 if plan.config.trainer.accelerator == "cpu" else torch.cuda.device_count()
+
+
+def _say_decisions(decisions: dict[str, Decision]) -> None:
+    counts: dict[str, int] = {}
+    for decision in decisions.values():
+        counts[decision.action] = counts.get(decision.action, 0) + 1
+    what = ", ".join(f"{n} to {action}" for action, n in counts.items())
+    print(f"{len(decisions)} runs: {what}.", file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------------- what is kept
+
+
+def keep(study: Study) -> None:
+    """Writes what a report needs beside the runs: the sweep and the ids."""
+    write_json(
+        study.folder / "study.json",
+        {
+            "name": study.sweep.name,
+            "question": study.sweep.question,
+            "sweep": study.sweep.text,
+            "base": list(study.sweep.base),
+            "axes": study.sweep.axes,
+            "analyses": [to_mapping(analysis) for analysis in study.sweep.analyses],
+            "command": study.command,
+            "runs": [str(run.path) for run in study.runs],
+        },
+    )
+
+
+def kept(name: str, studies: str) -> dict[str, Any]:
+    """What `keep` wrote, by the study's name or folder. Raises UserError."""
+    for folder in (Path(studies) / name, Path(name)):
+        if (folder / "study.json").is_file():
+            return {**read_json(folder / "study.json"), "folder": str(folder)}
+    known = ", ".join(sorted(p.parent.name for p in Path(studies).glob("*/study.json"))) or "none"
+    raise UserError(f"There is no study {name} in {studies}. There are: {known}. `harness study {name}` makes one.")
+
+
+def points_of(runs: Sequence[RunDir]) -> list[Point]:
+    """Each finished run as a law sees it: non-embedding N, D tokens, exact training FLOPs, held-out nats per token."""
+    found = []
+    for run in runs:
+        manifest = run.manifest() if run.state() == "finished" else {}
+        if manifest.get("result", {}).get("held_out_loss") is not None:
+            found.append(
+                Point(
+                    N=manifest["model"]["non_embedding"],
+                    D=manifest["budget"]["tokens"],
+                    C=manifest["budget"]["flops"],
+                    loss=manifest["result"]["held_out_loss"],
+                    seed=manifest["identity"]["config"]["seeds"]["init"],
+                    run=run.id,
+                )
+            )
+    return found
+
+
+def analyse(analyses: Sequence[Any], found: Sequence[Point]) -> list[Finding]:
+    """Each analysis on the same points. One that cannot say anything says so."""
+    return [plugin_config("analysis", analysis, "analyses").analyse(found) for analysis in analyses]
+
+
+def ended(failed: Sequence[Outcome]) -> None:
+    """Raises RunFailed if any run failed, after all else is done."""
+    if failed:
+        raise RunFailed(f"{len(failed)} run(s) failed: {', '.join(o.name for o in failed)}. The report is made of the others.")

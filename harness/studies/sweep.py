@@ -1,0 +1,157 @@
+"""A sweep file and the runs it expands to.
+
+::
+
+    question: what the study asks
+    base:     [overrides of every run]
+    axes:     {key: [values]}          their product
+    zip:      {key: [values]}          lists of one length, side by side
+    analyses: [name, or {name: …, option: …}]
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.composition import run_config
+from harness.config import ConfigError, RunConfig, plugin_config, replace_at
+from harness.errors import UserError, suggest
+from harness.help import groups
+from harness.plugins import sweep_folder
+
+KEYS = ("question", "base", "axes", "zip", "analyses")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One sweep. text: the file as it was read."""
+
+    name: str
+    question: str
+    base: tuple[str, ...]
+    axes: dict[str, list[Any]]
+    zip: dict[str, list[Any]]
+    analyses: tuple[Any, ...]
+    text: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Key → value of each run, in order: the product of the axes, times the zipped rows."""
+        product = [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
+        zipped = [dict(zip(self.zip, values, strict=True)) for values in zip(*self.zip.values(), strict=True)] or [{}]
+        return [{**one, **other} for one in product for other in zipped]
+
+
+def load_sweep(name: str) -> Sweep:
+    """By name from ``./sweeps`` or from those that come with the harness, or by path. Raises UserError."""
+    import yaml
+
+    path = _find(name)
+    text = path.read_text(encoding="utf-8")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must be a mapping with {', '.join(KEYS)}.")
+    for key in values:
+        if key not in KEYS:
+            raise UserError(f"{path}: {key} is not a key of a sweep. {suggest(key, KEYS)}")
+    axes, side = _lists(path, "axes", values), _lists(path, "zip", values)
+    if len({len(v) for v in side.values()}) > 1:
+        lengths = ", ".join(f"{key} {len(v)}" for key, v in side.items())
+        raise UserError(f"{path}: the lists under zip must be of one length; they are {lengths}.")
+    analyses = tuple(plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values)))
+    base = tuple(str(o) for o in _list(path, "base", values))
+    return Sweep(path.stem, " ".join(str(values.get("question", "")).split()), base, axes, side, analyses, text)
+
+
+def _find(name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        if Path(name).is_file():
+            return Path(name)
+        raise UserError(f"There is no sweep file {name}.")
+    folders = [Path.cwd() / "sweeps", sweep_folder()]
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = {file.stem for folder in folders for file in folder.glob("*.yaml")}
+    raise UserError(f"There is no sweep named {name}. {suggest(name, known)} A path that ends in .yaml also works.")
+
+
+def _list(path: Path, key: str, values: dict[str, Any]) -> list[Any]:
+    found = values.get(key) or []
+    if not isinstance(found, list):
+        raise UserError(f"{path}: {key} must be a list.")
+    return found
+
+
+def _lists(path: Path, key: str, values: dict[str, Any]) -> dict[str, list[Any]]:
+    found = values.get(key) or {}
+    if not isinstance(found, dict) or not all(isinstance(v, list) and v for v in found.values()):
+        raise UserError(f"{path}: {key} must map each key to a list of values, as in seed: [0, 1, 2].")
+    return {str(k): v for k, v in found.items()}
+
+
+def with_overrides(sweep: Sweep, overrides: Sequence[str]) -> Sweep:
+    """The sweep with its base changed. An override of an axis takes the axis's place (``seed=0,1,2`` as a list)."""
+    axes, base = dict(sweep.axes), list(sweep.base)
+    for override in overrides:
+        key, values = _values(override)
+        if key in sweep.zip:
+            raise UserError(f"{key} is zipped in sweep {sweep.name}: change the file, or override a key that is not.")
+        if key in axes or len(values) > 1:
+            axes[key] = values
+        else:
+            base.append(override)
+    return Sweep(sweep.name, sweep.question, tuple(base), axes, sweep.zip, sweep.analyses, sweep.text)
+
+
+def _values(override: str) -> tuple[str, list[Any]]:
+    """The key of an override and its values, by Hydra's grammar."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except OverrideParseException as error:
+        raise ConfigError(f"{override} is not an override: {' '.join(str(error).split())}") from None
+    if parsed.is_sweep_override():
+        return parsed.key_or_group, [_unquoted(v) for v in parsed.sweep_iterator()]
+    return parsed.key_or_group, [_unquoted(parsed.value())]
+
+
+def _unquoted(value: Any) -> Any:
+    import yaml
+
+    return yaml.safe_load(value) if isinstance(value, str) else getattr(value, "text", value)
+
+
+def expand(sweep: Sweep) -> list[RunConfig]:
+    """One config for each row. Hydra composes once for each choice of groups and of `scale`, which other values
+    are computed from; everything else is set by type from there."""
+    composed: dict[str, RunConfig] = {}
+    known_groups = set(groups())
+    configs = []
+    for row in sweep.rows():
+        chosen = {key: v for key, v in row.items() if key in known_groups or key.startswith("scale.")}
+        at = json.dumps(chosen, sort_keys=True, default=str)
+        if at not in composed:
+            composed[at] = run_config([*sweep.base, *(_override(key, v) for key, v in chosen.items())])
+        config = composed[at]
+        for key, value in row.items():
+            if key not in chosen:
+                config = replace_at(config, key, value)
+        configs.append(config)
+    return configs
+
+
+def _override(key: str, value: Any) -> str:
+    if value is None or isinstance(value, (bool, int, float)):
+        return f"{key}={json.dumps(value)}"
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"

@@ -1,0 +1,114 @@
+"""harness status, results, report, why: what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.cli import Verb
+from harness.config import RunConfig, from_mapping
+from harness.errors import UserError
+from harness.help import verb_help
+from harness.verbs.arguments import asks_help, flags, one_word, only, settings
+
+FOLDERS = {"runs": "./runs", "studies": "./studies"}
+
+
+def _short_help(words: list[str], verb: Verb) -> bool:
+    if asks_help(words):
+        print(f"{verb.summary}\n\nusage: {verb.usage}")
+        return True
+    return False
+
+
+def status(words: list[str], verb: Verb) -> int:
+    if _short_help(words, verb):
+        return 0
+    own, words = settings(words, FOLDERS)
+    given, words = flags(words, ["--json"])
+    from harness.results.show import render
+    from harness.results.status import status as status_rows
+    from harness.rundir import RunDir
+
+    if words:
+        name, rest = one_word(words, "the name of a study")
+        only(rest, ["runs=", "studies="])
+        from harness.studies.study import kept
+
+        runs = [RunDir(Path(run)) for run in kept(name, own["studies"])["runs"]]
+    else:
+        runs = _run_directories(own["runs"])
+    print(render(status_rows(runs), "json" if "--json" in given else "table"))
+    return 0
+
+
+def _run_directories(runs: str) -> list:  # type: ignore[type-arg]
+    from harness.rundir import RunDir
+
+    if not Path(runs).is_dir():
+        raise UserError(f"runs={runs}: there is no such folder. `harness train` makes one, or say runs=<folder>.")
+    return [RunDir(p.parent) for p in sorted(Path(runs).glob("*/manifest.json")) if not p.parent.name.startswith(".")]
+
+
+def results(words: list[str], verb: Verb) -> int:
+    if _short_help(words, verb):
+        return 0
+    sql = None
+    if "--sql" in words:
+        at = words.index("--sql")
+        if at + 1 >= len(words):
+            raise UserError('--sql needs a query, such as --sql "select * from runs".')
+        sql, words = words[at + 1], words[:at] + words[at + 2 :]
+    own, words = settings(words, {"runs": "./runs"})
+    given, words = flags(words, ["--csv", "--json", "--sql"])
+    only(words, ["runs=", "--sql", "--csv", "--json"])
+    from harness.results.query import query
+    from harness.results.show import render
+
+    if not Path(own["runs"]).is_dir():
+        raise UserError(f"runs={own['runs']}: there is no such folder. `harness train` makes one, or say runs=<folder>.")
+    rows = query(own["runs"], sql or "select * from runs order by id")
+    print(render(rows, "json" if "--json" in given else "csv" if "--csv" in given else "table"))
+    return 0
+
+
+def report(words: list[str], verb: Verb) -> int:
+    if _short_help(words, verb):
+        return 0
+    own, words = settings(words, {"studies": "./studies"})
+    name, rest = one_word(words, "the name of a study")
+    only(rest, ["studies="])
+    from harness.studies.report import write_report
+
+    path, _ = write_report(name, own["studies"])
+    print(f"Report: {path}")
+    return 0
+
+
+def why(words: list[str], verb: Verb) -> int:
+    if asks_help(words):
+        print(verb_help(verb.usage, verb.summary, RunConfig))
+        return 0
+    from harness.planning.plan import resolve
+    from harness.planning.reuse import decide
+
+    own, rest = settings(words, {"runs": "./runs"})
+    if len(rest) == 1 and "=" not in rest[0]:
+        from harness.rundir import open_run
+
+        run = open_run(rest[0], own["runs"])
+        config = from_mapping(RunConfig, {**run.config(), "runs": str(run.path.parent)})
+    else:
+        from harness.composition import run_config
+
+        config = run_config(words)
+    plan = resolve(config)
+    decision = decide(plan)
+    print(f"run {plan.id}: {decision.action}. {decision.reason}")
+    if len(rest) == 1 and "=" not in rest[0] and plan.id != run.id:
+        print(f"Its data or the meaning of its config has changed since it was made as {run.id}.")
+    print(json.dumps(plan.identity, indent=1, sort_keys=True))
+    scores = {(row["suite"], row["checkpoint"]) for row in decision.run.scores()}
+    for suite, checkpoint in sorted(scores):
+        print(f"scored: {suite} at step {checkpoint}")
+    return 0

@@ -1,0 +1,70 @@
+"""harness plan and harness describe: what would be, without making it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.cli import Verb
+from harness.config import RunConfig
+from harness.errors import UserError
+from harness.help import verb_help
+from harness.verbs.arguments import asks_help, flags, one_word, settings
+
+
+def plan(words: list[str], verb: Verb) -> int:
+    if asks_help(words):
+        print(verb_help(verb.usage, verb.summary, RunConfig))
+        return 0
+    own, words = settings(words, {"rate": ""})
+    given, words = flags(words, ["--json"])
+    name, overrides = one_word(words, "the name of a sweep or the path of its file")
+    from harness.planning.cost import cost, machine_rate
+    from harness.planning.plan import resolve
+    from harness.results.show import render
+    from harness.studies.sweep import expand, load_sweep, with_overrides
+
+    sweep = with_overrides(load_sweep(name), overrides)
+    plans = [resolve(config) for config in expand(sweep)]
+    rate, source = (_number(own["rate"]), "as given") if own["rate"] else machine_rate(plans[0].config)
+    rows = [cost(one, rate) for one in plans]
+    if "--json" in given:
+        print(json.dumps({"rate": rate, "rate_source": source, "runs": rows}, indent=1))
+        return 0
+    print(render(rows, "table"))
+    hours = sum(row["hours"] for row in rows)
+    print(f"{len({row['run'] for row in rows})} runs, {sum(r['flops'] for r in rows):.3g} FLOPs, {hours:.2g} hours of one device at {rate:.3g} FLOP/s ({source}). Nothing was launched.")
+    return 0
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise UserError(f"rate={text} is not a positive number of FLOP/s, such as rate=2e14.")
+    return value
+
+
+def describe(words: list[str], verb: Verb) -> int:
+    if asks_help(words):
+        print(verb_help(verb.usage, verb.summary, RunConfig))
+        return 0
+    given, overrides = flags(words, ["--json"])
+    from harness.composition import run_config
+    from harness.planning.cost import description
+    from harness.results.show import render
+
+    found = description(run_config(overrides))
+    if "--json" in given:
+        print(json.dumps(found, indent=1))
+        return 0
+    print(render(found["parts"], "table"))
+    print(render([_line(key, value) for key, value in found.items() if key != "parts"], "table"))
+    return 0
+
+
+def _line(key: str, value: Any) -> dict[str, Any]:
+    shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return {"what": key.replace("_", " "), "value": shown}

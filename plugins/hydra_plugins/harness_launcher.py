@@ -1,0 +1,34 @@
+"""``hydra/launcher=local``: Hydra finds launchers only in this namespace; `harness.launch.hydra` does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+
+
+@dataclass
+class LocalConfig:
+    _target_: str = "hydra_plugins.harness_launcher.LocalLauncher"
+    workers: int | None = None
+
+
+class LocalLauncher(Launcher):
+    """Jobs side by side on this machine, each in a forked process. workers: how many; null: one for each core or GPU."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
+        from harness.launch.hydra import launch
+
+        return launch(self, job_overrides, initial_job_idx)
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalConfig, provider="harness-lm")

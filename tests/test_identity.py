@@ -1,0 +1,78 @@
+"""A run's id is a hash of what determines its result, and of nothing else."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+
+from harness.composition import run_config
+from harness.config import Config, PluginConfig, option
+from harness.identity import code, determining, identity, run_id
+
+
+@pytest.fixture(scope="module")
+def config():
+    return run_config(["experiment=tiny"])
+
+
+def id_of(config, **resolved):
+    return run_id(identity(config, **{"data": "d", "vocabulary": 512, "steps": 10, **resolved}))
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=1", "seeds.init=7", "data.batch_size=4", "trainer.precision=bf16", "architecture.width=64", "architecture/position=learned",
+     "optimizer.lr=0.1", "schedule=linear", "trainer.gradient_clip=0.5", "architecture.attention.heads=4"],
+)  # fmt: skip
+def test_what_determines_the_result_changes_the_id(config, override):
+    assert id_of(run_config(["experiment=tiny", override])) != id_of(config)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer.micro_batch=2", "trainer.threads=2", "data.workers=3", "runs=/elsewhere", "reuse=any", "trainer.log_every=1",
+     "trainer.checkpoints=3", "launcher.workers=2", "suite=null", "trainer.deterministic=false", "budget.tokens=7"],
+)  # fmt: skip
+def test_what_does_not_determine_it_leaves_the_id(config, override):
+    assert id_of(run_config(["experiment=tiny", override])) == id_of(config)
+
+
+def test_resolved_values_stand_for_what_they_came_from(config):
+    assert id_of(config, steps=11) != id_of(config)
+    assert id_of(config, data="other content") != id_of(config)
+    assert id_of(config, vocabulary=513) != id_of(config)
+
+
+def test_a_seed_spelled_out_is_the_same_run(config):
+    assert id_of(run_config(["experiment=tiny", "seeds.init=0", "seeds.data=0", "seeds.noise=0"])) == id_of(config)
+
+
+def test_a_new_field_with_its_neutral_value_changes_no_old_id():
+    @dataclass(kw_only=True)
+    class Old(Config):
+        width: int = option(3, "width")
+
+    @dataclass(kw_only=True)
+    class New(Old):
+        extra: float = option(0.0, "a later idea", neutral=0.0)
+
+    assert determining(New()) == determining(Old())
+    assert determining(New(extra=0.5)) != determining(Old())
+
+
+def test_a_raised_results_version_changes_the_id():
+    @dataclass(kw_only=True)
+    class First(PluginConfig):
+        pass
+
+    @dataclass(kw_only=True)
+    class Second(First):
+        results_version: ClassVar[int] = 2
+
+    assert determining(First(name="x")) != determining(Second(name="x"))
+
+
+def test_the_digest_follows_the_code_of_the_plugins_used(config):
+    other = run_config(["experiment=tiny", "architecture/position=learned"])
+    assert code(config)["digest"] != code(other)["digest"]
+    assert code(config)["digest"] == code(replace(config, runs="elsewhere"))["digest"]

@@ -1,0 +1,124 @@
+"""Plugins are found, and one that is broken never stops the program."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.plugins import load
+from harness.registry import Entry, Registry
+
+
+@pytest.fixture
+def plugin_module(tmp_path, monkeypatch):
+    """Writes a plugin module, names it in HARNESS_PLUGINS, and gives what is then loaded."""
+
+    def make(source: str, name: str):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv("HARNESS_PLUGINS", name)
+        load.cache_clear()
+        return load()
+
+    yield make
+    load.cache_clear()
+
+
+HEALTHY = """
+    from dataclasses import dataclass
+    from harness import hookimpl
+    from harness.interfaces.parts import NormConfig
+    HARNESS_INTERFACE = 1
+
+    @dataclass(kw_only=True)
+    class TinyConfig(NormConfig):
+        "A tiny norm."
+
+    @hookimpl
+    def register_norm():
+        return {"tiny": TinyConfig}
+"""
+
+
+def test_a_module_named_in_the_environment_is_loaded(plugin_module):
+    plugins = plugin_module(HEALTHY, "healthy_one")
+    assert plugins.registry.get("norm", "tiny").__doc__ == "A tiny norm."
+    assert plugins.registry.entry("norm", "tiny").distribution == "HARNESS_PLUGINS"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import there_is_no_such_module", "ModuleNotFoundError: No module named 'there_is_no_such_module'"),
+        ("x = 1", "does not state HARNESS_INTERFACE = 1"),
+        ("HARNESS_INTERFACE = 99", "is written for interface 99"),
+        (
+            """
+            from harness import hookimpl
+            HARNESS_INTERFACE = 1
+            @hookimpl
+            def register_noorm():
+                return {}
+            """,
+            "register_noorm",
+        ),
+        (
+            """
+            from harness import hookimpl
+            HARNESS_INTERFACE = 1
+            @hookimpl
+            def register_norm():
+                raise RuntimeError("no luck")
+            """,
+            "RuntimeError: no luck",
+        ),
+        ("def broken(:", "SyntaxError"),
+    ],
+)
+def test_a_broken_plugin_is_recorded_and_named_when_something_is_missing(plugin_module, source, reason, request):
+    name = f"broken_{abs(hash(source))}"
+    plugins = plugin_module(source, name)
+    broken = next(p for p in plugins.found if p.name == name)
+    assert reason in broken.error
+    with pytest.raises(UserError, match=f"may have owned it: .*{name}"):
+        plugins.registry.get("norm", "what_it_may_have_had")
+
+
+def test_a_name_with_two_owners_clashes_and_can_be_reached_with_its_distribution():
+    registry = Registry()
+    for distribution in ("here", "there"):
+        registry.add(Entry("norm", "rms", type(distribution, (), {}), distribution, "1"))
+    with pytest.raises(UserError, match="owned by more than one distribution. Choose here:rms or there:rms"):
+        registry.get("norm", "rms")
+    assert registry.get("norm", "there:rms").__name__ == "there"
+    assert registry.names("norm") == ["here:rms", "there:rms"]
+
+
+def test_none_together_with_names_is_refused(monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", "none,other")
+    load.cache_clear()
+    with pytest.raises(UserError, match="mixes none with names"):
+        load()
+    load.cache_clear()
+
+
+def test_every_first_party_plugin_is_healthy():
+    assert {p.name: p.error for p in load().found if p.error} == {}
+
+
+def test_every_folder_of_a_plugin_has_its_line_in_the_entry_point_table():
+    import tomllib
+
+    root = Path(__file__).parent.parent
+    table = tomllib.loads((root / "pyproject.toml").read_text())["project"]["entry-points"]["harness.plugins"]
+    folders = {str(f.parent.relative_to(root / "plugins")).replace("/", ".") for f in (root / "plugins/harness_plugins").glob("*/*/__init__.py")}
+    assert set(table.values()) == folders
+
+
+def test_listing_plugins_imports_neither_torch_nor_hydra():
+    code = "import sys, harness.cli; harness.cli.main(['plugins']); harness.cli.main(['--help']); print([m for m in ('torch', 'hydra', 'numpy') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"

@@ -1,0 +1,92 @@
+"""A run directory is written beside and renamed, and what is damaged is known to be."""
+
+import json
+
+import pytest
+
+from harness.errors import UserError
+from harness.rundir import RunDir, is_whole, new_folder, open_run, read_json, write_atomic
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "a.json"
+    write_atomic(target, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomic(target, "new \udc80")
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_appears_only_when_it_is_filled(tmp_path):
+    final = tmp_path / "step-1"
+    with new_folder(final) as beside:
+        (beside / "weights").write_bytes(b"123")
+        assert not final.exists()
+    assert is_whole(final)
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "step-2") as beside:
+        (beside / "weights").write_bytes(b"123")
+        raise RuntimeError("killed")
+    assert [p.name for p in tmp_path.iterdir()] == ["step-1"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "no checksums"])
+def test_damage_is_found(tmp_path, damage):
+    with new_folder(tmp_path / "f") as beside:
+        (beside / "weights").write_bytes(b"1234")
+    file = tmp_path / "f" / "weights"
+    if damage == "flip":
+        file.write_bytes(b"1235")
+    elif damage == "cut":
+        file.write_bytes(b"123")
+    elif damage == "missing":
+        file.unlink()
+    else:
+        (tmp_path / "f" / "checksums.json").unlink()
+    assert not is_whole(tmp_path / "f")
+
+
+def test_the_newest_whole_checkpoint_is_found_behind_a_damaged_one(tmp_path):
+    run = RunDir(tmp_path)
+    for step in (10, 20):
+        with new_folder(run.checkpoint(step)) as beside:
+            (beside / "weights").write_bytes(str(step).encode())
+    assert run.last_whole_checkpoint() == (20, run.checkpoint(20))
+    (run.checkpoint(20) / "weights").write_bytes(b"xx")
+    assert run.last_whole_checkpoint() == (10, run.checkpoint(10))
+
+
+def test_metrics_lines_cut_short_are_passed_over_and_later_ones_forgotten(tmp_path):
+    run = RunDir(tmp_path)
+    run.append_metrics([{"step": s} for s in (10, 20, 30)])
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 40, "lo')
+    assert [row["step"] for row in run.metrics()] == [10, 20, 30]
+    run.forget_metrics_after(20)
+    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [10, 20]
+
+
+def test_a_score_takes_the_place_of_the_same_score(tmp_path):
+    run = RunDir(tmp_path)
+    row = {"checkpoint": 5, "task": "a", "metric": "acc", "value": 0.1}
+    run.add_scores([row, {**row, "metric": "f1"}])
+    run.add_scores([{**row, "value": 0.2}])
+    assert {(r["metric"], r["value"]) for r in run.scores()} == {("acc", 0.2), ("f1", 0.1)}
+
+
+def test_a_run_is_named_by_folder_id_or_the_beginning_of_it(tmp_path):
+    for id in ("abc123", "abd456"):
+        RunDir(tmp_path / id).update_manifest(id=id)
+    assert open_run("abc", str(tmp_path)).id == "abc123"
+    assert open_run(str(tmp_path / "abd456"), "nowhere").id == "abd456"
+    with pytest.raises(UserError, match="could be abc123, abd456"):
+        open_run("ab", str(tmp_path))
+    with pytest.raises(UserError, match="There is no run zz"):
+        open_run("zz", str(tmp_path))
+    with pytest.raises(UserError, match="There is no run"):
+        open_run("", str(tmp_path))
+
+
+def test_a_damaged_json_file_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match=r"manifest\.json cannot be read"):
+        read_json(tmp_path / "manifest.json")
