@@ -1,0 +1,67 @@
+"""How far each run is."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.results.rows import Row, run_row
+from harness.rundir import RunDir
+
+_ORDER = ["running", "failed", "interrupted", "new", "finished"]
+
+
+def status(runs: Iterable[RunDir]) -> list[Row]:
+    """How far each run is, from its manifest and its last line of metrics: by state, the running first.
+
+    Columns: id, state, step, steps, loss (nats per token; held out where the run is finished),
+    tokens_per_second, left (seconds at the present speed), ago (seconds since the last sign of life).
+    """
+    rows = [_progress(row, run.path) for run in runs if (row := run_row(run.path))]
+    return sorted(rows, key=lambda row: (_ORDER.index(row["state"]) if row["state"] in _ORDER else 99, row["id"]))
+
+
+def _progress(run: Row, folder: Path) -> Row:
+    finished = run["state"] == "finished"
+    last, ago = ({}, None) if finished else _last_line(folder / "metrics.jsonl")
+    speed = run["tokens_per_second"] if finished else last.get("tokens_per_second")
+    step = run["steps"] if finished else last.get("step")
+    return {
+        "id": run["id"],
+        "state": run["state"],
+        "step": step,
+        "steps": run["steps"],
+        "loss": run["held_out_loss"] if finished else last.get("loss"),
+        "tokens_per_second": speed,
+        "left": _left(run, step, speed) if run["state"] == "running" else None,
+        "ago": ago,
+    }
+
+
+def _left(run: Row, step: Any, speed: Any) -> float | None:
+    if not (step and speed and run["steps"] and run["tokens"]):
+        return None
+    return (run["steps"] - step) * run["tokens"] / run["steps"] / speed
+
+
+def _last_line(path: Path) -> tuple[Row, float | None]:
+    """The last whole line of metrics that has a loss, and the file's age in seconds."""
+    try:
+        with open(path, "rb") as file:
+            ago = max(0.0, time.time() - os.fstat(file.fileno()).st_mtime)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
+            lines = file.read().splitlines()
+    except OSError:
+        return {}, None
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and "loss" in row:
+            return row, ago
+    return {}, ago
