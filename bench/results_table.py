@@ -58,9 +58,7 @@ def _run(id: str, index: int, chance: random.Random) -> dict[str, str]:
         "config.json": json.dumps(_config(width, tokens, seed=index), indent=1),
         "manifest.json": json.dumps(_manifest(id, size, tokens, loss, index), indent=1),
         "metrics.jsonl": "".join(
-            json.dumps({"step": s, "tokens": s * 1024, "loss": x, **speed}) + "
-" for s, x in curve
-            for s, x in curve
+            json.dumps({"step": s, "tokens": s * 1024, "loss": x, **speed}) + "\n" for s, x in curve
         ),
         "scores.json": json.dumps(scores, indent=1),
     }
