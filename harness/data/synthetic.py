@@ -50,17 +50,17 @@ def addition(rng: random.Random, digits: int) -> Problem:
     return Problem(f"addition: {a} + {b} =", str(a + b), "addition", digits)
 
 
-def brackets(rng: random.Random, open: int) -> Problem:
-    """Close, in order, the `open` brackets that are still open; after each there may stand a closed pair."""
+def brackets(rng: random.Random, depth: int) -> Problem:
+    """Close, in order, the `depth` brackets that are still open; after each there may stand a closed pair."""
     shown, waiting = [], []
-    for _ in range(open):
+    for _ in range(depth):
         bracket = rng.choice("([{")
         shown.append(bracket)
         waiting.append(CLOSER[bracket])
         if rng.random() < 0.5:
             pair = rng.choice("([{")
             shown += [pair, CLOSER[pair]]
-    return Problem(f"brackets: {' '.join(shown)} =", " ".join(reversed(waiting)), "brackets", open)
+    return Problem(f"brackets: {' '.join(shown)} =", " ".join(reversed(waiting)), "brackets", depth)
 
 
 KINDS: dict[str, Callable[[random.Random, int], Problem]] = {

@@ -42,7 +42,7 @@ class Source:
 class CorpusConfig(PluginConfig):
     """Base of every corpus's Config."""
 
-    def sources(self) -> Sequence[Source]:
+    def mixture(self) -> Sequence[Source]:
         """The parts of a mix; a corpus that is none is its own only source."""
         return [Source(self.name, self, 1.0)]
 

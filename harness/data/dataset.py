@@ -1,0 +1,180 @@
+"""From a run's config to its data: the one entry that the other rooms call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from harness import rundir
+from harness.config import RunConfig, to_mapping
+from harness.data.cache import cached_folder, digest
+from harness.data.order import Permutation, quantise
+from harness.data.shards import Progress, Shards, Side, shards
+from harness.data.split import is_held_out
+from harness.data.stream import Part, Stream, sequences_in
+from harness.errors import UserError
+from harness.interfaces.batch import Sequences
+from harness.interfaces.corpus import Corpus, CorpusConfig, Document, Source
+from harness.interfaces.suite import HeldOut
+from harness.interfaces.tokenizer import Tokenizer, TokenizerConfig
+
+#: Bytes of training text that a tokenizer is trained on, at most.
+SAMPLE_BYTES = 16_000_000
+#: Held-out sequences always come in this order, whatever a run's seed.
+VALIDATION_SEED = 0
+
+
+def fingerprint(config: RunConfig) -> str:
+    """A hash of all that determines the data but its order: the sources' content, their shares, the tokenizer, the
+    split. Reads the content, tokenises nothing. Raises UserError where the content cannot be read."""
+    return digest({**_content(config.corpus, config.data.held_out), "tokenizer": _described(config.tokenizer)})
+
+
+def _content(corpus: CorpusConfig, held_out: float) -> dict[str, object]:
+    sources = corpus.mixture()
+    counts = quantise([source.weight for source in sources]).tolist()
+    content = [[s.name, s.corpus.fingerprint(), n] for s, n in zip(sources, counts, strict=True)]
+    return {"sources": content, "held_out": held_out}
+
+
+def _described(tokenizer: TokenizerConfig) -> dict[str, object]:
+    return {**to_mapping(tokenizer), "results_version": tokenizer.results_version}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One source with its shards."""
+
+    source: Source
+    shards: Shards
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a run trains and is scored on.
+
+    fingerprint: see the function. tokenizer_folder: the tokenizer's files, in the cache.
+    """
+
+    tokenizer: Tokenizer
+    tokenizer_folder: Path
+    sources: Sequence[Loaded]
+    sequence_length: int
+    fingerprint: str
+
+    def stream(self, seed: int) -> Stream:
+        """The endless training stream. Raises UserError where a source has no whole sequence."""
+        parts = [Part(s.source.name, s.shards.train, s.source.weight) for s in self.sources]
+        return Stream(parts, self.sequence_length, seed)
+
+    def validation(self, at_most: int) -> Sequences:
+        """Held-out sequences in the sources' proportions, none twice, the same for every seed; the first ones of
+        any larger number. Sources without a whole held-out sequence are left out; there may be none at all."""
+        parts = [Part(s.source.name, s.shards.held_out, s.source.weight) for s in self.sources]
+        parts = [part for part in parts if sequences_in(part.side, self.sequence_length)]
+        if not parts:
+            empty = np.zeros((0, self.sequence_length + 1), dtype=np.int64)
+            return Sequences(empty, empty.copy(), np.zeros(0, dtype=np.int64))
+        stream = Stream(parts, self.sequence_length, VALIDATION_SEED)
+        return stream.sequences(0, min(at_most, stream.first_repeat()))
+
+    @functools.cached_property
+    def held_out(self) -> list[HeldOut]:
+        """The held-out documents of each source, read when they are looked at."""
+        return [
+            HeldOut(s.source.name, Documents(s.source.corpus.build, s.shards.held_out.numbers_D)) for s in self.sources
+        ]
+
+    @property
+    def unique_tokens(self) -> dict[str, int]:
+        """Training tokens of each source, each counted once."""
+        return {s.source.name: s.shards.train.tokens for s in self.sources}
+
+    def epochs(self, tokens: int) -> dict[str, float]:
+        """How often a budget of training tokens goes through each source."""
+        stream = self.stream(0)
+        drawn = stream.mixture.counts_before(-(-tokens // self.sequence_length))
+        return {part.name: float(n / size) for part, n, size in zip(stream.parts, drawn, stream.sizes, strict=True)}
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes of UTF-8 for one training token, end tokens counted, in the sources' proportions."""
+        total = sum(s.source.weight for s in self.sources)
+        return sum(s.source.weight / total * _bytes_per_token(s.shards.train) for s in self.sources)
+
+
+def _bytes_per_token(side: Side) -> float:
+    return side.text_bytes / max(1, side.tokens)
+
+
+class Documents(Sequence[Document]):
+    """Some documents of a corpus, by their numbers, read one by one."""
+
+    def __init__(self, build: Callable[[], Corpus], numbers: np.ndarray) -> None:
+        self._corpus = functools.cache(build)
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Document]: ...
+    def __getitem__(self, index: int | slice) -> Document | list[Document]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        number = int(self._numbers[index])
+        return next(iter(self._corpus().read(number, number + 1)))
+
+
+def prepare(config: RunConfig, progress: Progress | None = None) -> Dataset:
+    """The data of a run: tokenizer trained and documents tokenised, or both found in the cache.
+
+    progress(done, total), in documents, is called while shards are made, for each source in turn. Raises UserError where a
+    corpus cannot be read, has no documents, or none for training.
+    """
+    content, sources, share = fingerprint(config), config.corpus.mixture(), config.data.held_out
+    folder = _tokenizer_folder(config.tokenizer, config.corpus, share)
+    tokenizer, key = config.tokenizer.load(folder), rundir.checksum(folder / rundir.CHECKSUMS)
+    loaded = []
+    for source in sources:
+        made = shards(source.corpus, tokenizer, key, share, progress or (lambda done, total: None))
+        if not made.train.tokens:
+            raise UserError(
+                f"corpus {source.name} has no text to train on: it is empty, or data.held_out={share} keeps all of it "
+                "for the examination. Give it more text, or hold less of it out."
+            )
+        loaded.append(Loaded(source, made))
+    return Dataset(tokenizer, folder, loaded, config.data.sequence_length, content)
+
+
+def _tokenizer_folder(tokenizer: TokenizerConfig, corpus: CorpusConfig, held_out: float) -> Path:
+    trained = tokenizer.needs_training()
+    key = digest({"tokenizer": _described(tokenizer), "content": _content(corpus, held_out) if trained else None})
+    texts = _sample(corpus.mixture(), held_out) if trained else iter(())
+    return cached_folder("tokenizers", key, lambda folder: tokenizer.train(texts).save(folder))
+
+
+def _sample(sources: Sequence[Source], held_out: float) -> Iterator[str]:
+    """Training documents in a fixed random order, up to `SAMPLE_BYTES` shared as the sources share the stream."""
+    total = sum(source.weight for source in sources)
+    for source in sources:
+        corpus, left = source.corpus.build(), SAMPLE_BYTES * source.weight / total
+        for number in _shuffled(len(corpus)):
+            if left <= 0:
+                break
+            text = next(iter(corpus.read(number, number + 1))).text
+            if not is_held_out(text, held_out):
+                left -= len(text.encode())
+                yield text
+
+
+def _shuffled(n: int) -> Iterator[int]:
+    for start in range(0, n, 1024):
+        yield from Permutation(n, "tokenizer")(np.arange(start, min(n, start + 1024))).tolist()

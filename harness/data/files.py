@@ -1,0 +1,122 @@
+"""Documents in files: one a file, or one a row of a JSONL file."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness import rundir
+from harness.data.cache import digest
+from harness.errors import UserError, suggest
+from harness.interfaces.corpus import Document
+
+
+def fingerprint(paths: Sequence[Path], field: str) -> str:
+    """A hash of the files' content in order; their names and places do not matter."""
+    content = [(_is_jsonl(path), _checksum(path)) for path in paths]
+    return digest({"files": content, "field": field if any(rows for rows, _ in content) else ""})
+
+
+def read_text(path: Path) -> str:
+    """The whole file. Raises UserError where it cannot be read or is no UTF-8."""
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 text (byte {error.start}). Convert it, or leave it out of corpus.path."
+        ) from None
+
+
+class FileCorpus:
+    """The documents of some files, in order.
+
+    paths: the files; a `.jsonl` file holds one document in the `field` of each row, blank lines passed over,
+    any other file is one document. root: what names are told from.
+    """
+
+    def __init__(self, paths: Sequence[Path], field: str = "text", root: Path | None = None) -> None:
+        self.paths, self.field, self.root = list(paths), field, root
+        self._rows = {path: _rows(path) for path in self.paths if _is_jsonl(path)}
+        sizes = (len(self._rows[path]) if path in self._rows else 1 for path in self.paths)
+        self._starts = [0, *itertools.accumulate(sizes)]
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def read(self, start: int, stop: int) -> Iterator[Document]:
+        """Raises UserError, naming file and line, for what is no document."""
+        file = bisect.bisect_right(self._starts, start) - 1
+        while start < stop:
+            first, end = self._starts[file], min(stop, self._starts[file + 1])
+            yield from self._read_file(self.paths[file], start - first, end - first)
+            start, file = end, file + 1
+
+    def _read_file(self, path: Path, start: int, stop: int) -> Iterator[Document]:
+        name = str(path.relative_to(self.root) if self.root and path.is_relative_to(self.root) else path)
+        if path not in self._rows:
+            yield Document(read_text(path), name)
+            return
+        with open(path, "rb") as file:
+            for line, offset in self._rows[path][start:stop]:
+                file.seek(offset)
+                yield Document(_field(file.readline(), self.field, f"{path}, line {line}"), f"{name}:{line}")
+
+
+def _is_jsonl(path: Path) -> bool:
+    return path.suffix == ".jsonl"
+
+
+def _checksum(path: Path) -> str:
+    try:
+        stat = path.stat()
+        return _checksum_of(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+@functools.cache
+def _checksum_of(path: Path, size: int, mtime_ns: int) -> str:
+    """Remembered within this process for as long as the file looks the same."""
+    return rundir.checksum(path)
+
+
+def _rows(path: Path) -> np.ndarray:
+    """(line number from 1, offset in bytes) of each line that is not blank, int64, shape (rows, 2)."""
+    rows, offset = [], 0
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    rows.append((number, offset))
+                offset += len(line)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def _field(line: bytes, field: str, where: str) -> str:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error}). Every line of a .jsonl file is one JSON object.") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: {type(row).__name__} where a JSON object with a field {field} should be.")
+    if field not in row:
+        raise UserError(
+            f"{where}: no field {field}. {suggest(field, row)} corpus.field names the one that holds the text."
+        )
+    if not isinstance(row[field], str):
+        raise UserError(f"{where}: field {field} is {type(row[field]).__name__}, not text.")
+    try:
+        row[field].encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: field {field} is no valid Unicode ({error.reason} at {error.start}).") from None
+    return row[field]

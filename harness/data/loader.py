@@ -1,0 +1,80 @@
+"""Sequences to batches: a loader without state, built at the step where it is to begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from harness.config import ConfigError
+from harness.data.stream import Stream
+from harness.interfaces.batch import Batch
+from harness.interfaces.method import Method
+
+#: The loader's length in steps: constant and beyond any budget, since a length that shrank on resuming would end
+#: the epoch early.
+ENDLESS = 2**40
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which places of the stream one optimizer step takes, and how ranks and micro-batches share them.
+
+    Step k takes places k·batch_size … (k + 1)·batch_size − 1; each rank a contiguous part of them, in
+    micro-batches of at most `micro_batch` rows (None: one).
+    """
+
+    batch_size: int
+    micro_batch: int | None = None
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.world_size:
+            raise ConfigError(
+                f"data.batch_size={self.batch_size} cannot be shared equally by {self.world_size} devices: "
+                f"give a multiple of {self.world_size}."
+            )
+
+    def of_step(self, step: int) -> list[tuple[int, int]]:
+        """(first place, rows) of each micro-batch of this rank."""
+        rows = self.batch_size // self.world_size
+        first = step * self.batch_size + self.rank * rows
+        micro = min(self.micro_batch or rows, rows)
+        return [(first + start, min(micro, rows - start)) for start in range(0, rows, micro)]
+
+
+class Steps(Dataset):
+    """Item i: the micro-batches of optimizer step ``first_step + i``."""
+
+    def __init__(self, stream: Stream, method: Method, rows: Rows, first_step: int) -> None:
+        self.stream, self.method, self.rows, self.first_step = stream, method, rows, first_step
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> list[Batch]:
+        places = self.rows.of_step(self.first_step + index)
+        return [self.method.prepare(self.stream.sequences(*place), self.stream.randomness) for place in places]
+
+
+def loader(stream: Stream, method: Method, rows: Rows, first_step: int = 0, workers: int = 0) -> DataLoader:
+    """Yields, for each optimizer step from the first on, the list of this rank's micro-batches on the CPU.
+
+    The same for any number of workers. Torch's global generator is left as it is. Raises ConfigError where the rows
+    cannot be shared by the ranks.
+    """
+    return DataLoader(
+        Steps(stream, method, rows, first_step),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        multiprocessing_context="fork" if workers else None,
+        generator=torch.Generator(),
+    )
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
