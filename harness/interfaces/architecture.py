@@ -87,6 +87,14 @@ class ArchitectureConfig(PluginConfig):
         """The longest sequence it can see, in tokens; None: no bound."""
         return None
 
+    def activations(self, vocabulary: int, sequence_length: int) -> int | None:
+        """About how many numbers training keeps for the backward pass for one token, logits included; None: unknown."""
+        return None
+
+    def cache_bytes(self, bytes_per_number: int) -> int | None:
+        """Bytes of decoding state for one token, over all layers; None: unknown."""
+        return None
+
     def build(self, vocabulary: int) -> Any:
         """A `harness.models.model.Model`. Initialised with torch's global generator, which the caller has seeded."""
         raise NotImplementedError

@@ -1,7 +1,9 @@
 """The parts that a transformer's blocks are made of. Each counts itself in closed form and builds a module.
 
 Parameter roles (decay, width transfer): every module names the role of its own parameters in a class variable
-``roles: dict[str, str]``; `harness.models.roles` collects them. Roles: matrix, embedding, gain, bias.
+``roles: dict[str, str]``; `harness.models.roles` collects them and knows PyTorch's own. Roles: matrix, embedding, gain,
+bias. A module names in ``writes: tuple[str, ...]`` its matrices whose product is added to the residual stream, for the
+initialisation.
 """
 
 from __future__ import annotations
@@ -42,7 +44,11 @@ class PositionConfig(PluginConfig):
 
 @dataclass(kw_only=True)
 class AttentionConfig(PluginConfig):
-    """``build(width, position)``: a module, (hidden_BTC, positions_BT, visibility, state) → (hidden_BTC, state)."""
+    """``build(width, position)``: a module, (hidden_BTC, positions, view, state) → (hidden_BTC, state).
+
+    positions: what ``position.prepare`` made, for ``position.rotate``; view: a `harness.models.visibility.View`, the
+    visibility and its lowering, shared by all layers. ``start(batch, length)``: an empty decoding state of the layer.
+    """
 
     def head_width(self, width: int) -> int:
         """Channels of one head; raises ConfigError where heads and width do not fit."""
@@ -53,6 +59,10 @@ class AttentionConfig(PluginConfig):
 
     def flops(self, width: int, sequence_length: int) -> int:
         """Of the forward pass for one token, matrix products only, over all places of the sequence."""
+        raise NotImplementedError
+
+    def activations(self, width: int, sequence_length: int) -> int:
+        """About how many numbers training keeps of one token in one layer for the backward pass."""
         raise NotImplementedError
 
     def cache_bytes(self, width: int, bytes_per_number: int) -> int:
@@ -77,6 +87,10 @@ class FeedforwardConfig(PluginConfig):
     def flops(self, width: int) -> int:
         """Of the forward pass for one token, matrix products only."""
         return 2 * self.active(width)
+
+    def activations(self, width: int) -> int:
+        """About how many numbers training keeps of one token in one layer for the backward pass."""
+        raise NotImplementedError
 
     def build(self, width: int) -> Any:
         raise NotImplementedError

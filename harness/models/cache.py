@@ -6,21 +6,26 @@ import torch
 
 
 class KeyValueCache:
-    """Keys and values of the places so far, in memory that is set aside once.
+    """Keys and values of the places so far, in memory that is set aside once, at the first of them.
 
-    rows, places: the most it holds. Nothing is kept of gradients.
+    places: the most it holds.
     """
 
-    def __init__(self, rows: int, heads: int, places: int, head_width: int, like: torch.Tensor) -> None:
-        self.keys_BHTD = torch.empty(rows, heads, places, head_width, dtype=like.dtype, device=like.device)
-        self.values_BHTD = torch.empty_like(self.keys_BHTD)
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self._keys_BHTD: torch.Tensor | None = None
+        self._values_BHTD: torch.Tensor | None = None
 
     def extend(
         self, keys_BHTD: torch.Tensor, values_BHTD: torch.Tensor, offset: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Writes the places offset … and returns the keys and values of all places up to them."""
+        """Writes the places from `offset` on; returns keys and values of all places up to the last one written."""
         end = offset + keys_BHTD.shape[2]
-        assert end <= self.keys_BHTD.shape[2], f"the cache holds {self.keys_BHTD.shape[2]} places, not {end}"
-        self.keys_BHTD[:, :, offset:end] = keys_BHTD
-        self.values_BHTD[:, :, offset:end] = values_BHTD
-        return self.keys_BHTD[:, :, :end], self.values_BHTD[:, :, :end]
+        assert end <= self.places, f"the cache holds {self.places} places, not {end}"
+        if self._keys_BHTD is None or self._values_BHTD is None:
+            rows, heads, _, channels = keys_BHTD.shape
+            self._keys_BHTD = keys_BHTD.new_empty(rows, heads, self.places, channels)
+            self._values_BHTD = torch.empty_like(self._keys_BHTD)
+        self._keys_BHTD[:, :, offset:end] = keys_BHTD
+        self._values_BHTD[:, :, offset:end] = values_BHTD
+        return self._keys_BHTD[:, :, :end], self._values_BHTD[:, :, :end]

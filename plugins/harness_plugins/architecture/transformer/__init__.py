@@ -50,7 +50,9 @@ class TransformerConfig(ArchitectureConfig):
     )  # fmt: skip
     blocks: dict[str, Any] = option({}, "blocks by name, each with what differs from the parts above")
     pattern: list[str] = option([], "names of blocks, repeated over the layers; empty: every layer is the plain block")
-    embedding_dropout: float = option(0.0, "share of the embeddings' channels dropped in training", minimum=0.0, maximum=1.0)
+    embedding_dropout: float = option(
+        0.0, "share of the embeddings' channels dropped in training", minimum=0.0, maximum=1.0
+    )
     residual_dropout: float = option(
         0.0, "share of each attention's and feedforward's channels dropped in training", minimum=0.0, maximum=1.0
     )
@@ -62,7 +64,9 @@ class TransformerConfig(ArchitectureConfig):
     def check(self) -> None:
         for name in self.pattern:
             if name not in self.blocks:
-                raise ConfigError(f"pattern names the block {name}, which blocks does not have. {suggest(name, self.blocks)}")
+                raise ConfigError(
+                    f"pattern names the block {name}, which blocks does not have. {suggest(name, self.blocks)}"
+                )
         for name in self.blocks:
             if name not in self.pattern:
                 raise ConfigError(f"blocks.{name} is used nowhere: pattern={self.pattern} does not name it.")
@@ -90,7 +94,13 @@ class TransformerConfig(ArchitectureConfig):
     def maximum_length(self) -> int | None:
         return self.position.maximum_length()
 
-    def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount]:
+    def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:
+        try:
+            return self._counts(vocabulary, sequence_length)
+        except NotImplementedError:  # a part that has no closed forms
+            return None
+
+    def _counts(self, vocabulary: int, sequence_length: int) -> list[PartCount]:
         width = self.width
         table = vocabulary * width
         positions = self.position.parameters(width)
@@ -122,8 +132,22 @@ class TransformerConfig(ArchitectureConfig):
         layers = Counter(self.pattern[layer % len(self.pattern)] for layer in range(self.layers))
         return {f"blocks.{name}": (self._block(name), times) for name, times in layers.items()}
 
-    def cache_bytes(self, bytes_per_number: int) -> int:
-        return sum(block.attention.cache_bytes(self.width, bytes_per_number) for block in self.layer_blocks())
+    def activations(self, vocabulary: int, sequence_length: int) -> int | None:
+        """Inputs of the norms, what the parts keep, and the logits with their softmax."""
+        try:
+            parts = [
+                block.attention.activations(self.width, sequence_length) + block.feedforward.activations(self.width)
+                for block in self.layer_blocks()
+            ]
+        except NotImplementedError:
+            return None
+        return sum(parts) + 2 * self.width * (self.layers + 1) + 2 * vocabulary
+
+    def cache_bytes(self, bytes_per_number: int) -> int | None:
+        try:
+            return sum(block.attention.cache_bytes(self.width, bytes_per_number) for block in self.layer_blocks())
+        except NotImplementedError:
+            return None
 
     def build(self, vocabulary: int) -> Any:
         from harness.models.model import Model

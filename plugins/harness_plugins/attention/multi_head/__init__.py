@@ -45,6 +45,10 @@ class MultiHeadConfig(AttentionConfig):
         projections = 2 * width * (self._projected(width) + width)
         return projections + 4 * width * sequence_length  # queries by keys, weights by values
 
+    def activations(self, width: int, sequence_length: int) -> int:
+        """Input, queries, keys, values and output; the fused kernels keep no attention weights."""
+        return 2 * width + self._projected(width)
+
     def cache_bytes(self, width: int, bytes_per_number: int) -> int:
         """A window narrows what is seen, not what is kept."""
         return 2 * self.shared_heads * self.head_width(width) * bytes_per_number

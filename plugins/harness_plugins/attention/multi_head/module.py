@@ -34,9 +34,9 @@ class MultiHead(nn.Module):
         self.out = nn.Linear(width, width, bias=config.bias)
         self._rotate = position.rotate  # a bound method: the position belongs to the body, not to each layer
 
-    def start(self, rows: int, places: int) -> KeyValueCache:
+    def start(self, batch: int, length: int) -> KeyValueCache:
         """An empty decoding state."""
-        return KeyValueCache(rows, self.shared, places, self.head_width, like=self.qkv.weight)
+        return KeyValueCache(length)
 
     def forward(
         self, hidden_BTC: torch.Tensor, positions: Any, view: View, state: KeyValueCache | None = None

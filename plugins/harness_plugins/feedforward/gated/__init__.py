@@ -16,7 +16,9 @@ class GatedConfig(FeedforwardConfig):
         "silu", "of the gate; silu: SwiGLU; gelu or gelu_tanh: GeGLU; relu: ReGLU", choices=("silu", "gelu", "gelu_tanh", "relu")
     )  # fmt: skip
     hidden: int | None = option(None, "channels of the hidden layer; null: multiple × width", minimum=1)
-    multiple: float = option(8 / 3, "channels of the hidden layer, in widths; 8/3 costs what an mlp of 4 does", minimum=0.0)
+    multiple: float = option(
+        8 / 3, "channels of the hidden layer, in widths; 8/3 costs what an mlp of 4 does", minimum=0.0
+    )
     rounding: int = option(8, "the hidden layer is rounded up to a multiple of so many channels", minimum=1)
     bias: bool = option(False, "whether the projections have biases")
 
@@ -29,6 +31,10 @@ class GatedConfig(FeedforwardConfig):
 
     def flops(self, width: int) -> int:
         return 6 * width * self.hidden_width(width)
+
+    def activations(self, width: int) -> int:
+        """The input, gate and up, the activated gate, and their product."""
+        return width + 4 * self.hidden_width(width)
 
     def build(self, width: int) -> Any:
         from harness_plugins.feedforward.gated.module import Gated

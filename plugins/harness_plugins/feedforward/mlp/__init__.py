@@ -12,7 +12,9 @@ HARNESS_INTERFACE = 1
 
 @dataclass(kw_only=True)
 class MLPConfig(FeedforwardConfig):
-    activation: str = option("gelu", "the activation; gelu_tanh: GPT-2's approximation", choices=("gelu", "gelu_tanh", "relu", "silu"))
+    activation: str = option(
+        "gelu", "the activation; gelu_tanh: GPT-2's approximation", choices=("gelu", "gelu_tanh", "relu", "silu")
+    )
     hidden: int | None = option(None, "channels of the hidden layer; null: multiple × width", minimum=1)
     multiple: float = option(4.0, "channels of the hidden layer, in widths", minimum=0.0)
     rounding: int = option(1, "the hidden layer is rounded up to a multiple of so many channels", minimum=1)
@@ -27,6 +29,10 @@ class MLPConfig(FeedforwardConfig):
 
     def flops(self, width: int) -> int:
         return 4 * width * self.hidden_width(width)
+
+    def activations(self, width: int) -> int:
+        """The input, and the hidden layer before and after its activation."""
+        return width + 2 * self.hidden_width(width)
 
     def build(self, width: int) -> Any:
         from harness_plugins.feedforward.mlp.module import MLP

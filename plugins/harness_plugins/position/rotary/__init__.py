@@ -12,7 +12,9 @@ HARNESS_INTERFACE = 1
 
 @dataclass(kw_only=True)
 class RotaryConfig(PositionConfig):
-    base: float = option(10000.0, "base of the wavelengths: channel pair d turns base^(-2d/D) radians each place", minimum=1.0)
+    base: float = option(
+        10000.0, "base of the wavelengths: channel pair d turns base^(-2d/D) radians each place", minimum=1.0
+    )
 
     def build(self, width: int, head_width: int) -> Any:
         from harness_plugins.position.rotary.module import Rotary

@@ -23,7 +23,9 @@ class CategoricalConfig(SamplerConfig):
 
     def check(self) -> None:
         if self.temperature <= 0:
-            raise ConfigError(f"temperature={self.temperature} is not positive. For the likeliest token, choose sampler=greedy.")
+            raise ConfigError(
+                f"temperature={self.temperature} is not positive. For the likeliest token, choose sampler=greedy."
+            )
         if self.top_p is not None and self.top_p <= 0:
             raise ConfigError(f"top_p={self.top_p} is not positive: no token would be left.")
 

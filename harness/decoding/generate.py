@@ -1,0 +1,101 @@
+"""One decoding loop for everything that generates: scoring, rollouts, people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import torch
+
+from harness.errors import UserError
+from harness.interfaces.sampler import Sampler
+from harness.interfaces.visibility import Causal, NotBefore, Visibility
+from harness.models.model import Model
+
+#: Token ids that end a row, or a function of the row's new tokens that says whether it has ended.
+Stop = Collection[int] | Callable[[list[int]], bool]
+
+
+@torch.no_grad()
+def generate(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    *,
+    sampler: Sampler,
+    max_new_tokens: int,
+    stop: Stop = (),
+    generator: torch.Generator | None = None,
+    head: str = "language_model",
+) -> list[list[int]]:
+    """The new tokens of each row, the one that stopped it included; at most `max_new_tokens`.
+
+    Rows of unequal length are padded on the left, and the padding is hidden. A prompt that leaves no room for
+    `max_new_tokens` within the model's maximum length loses its beginning, as in lm-eval. Every row samples until the
+    last has ended; what comes after a row's own end is thrown away.
+
+    Raises UserError for an empty prompt, and where `max_new_tokens` alone fills the model's maximum length.
+    """
+    if not prompts or max_new_tokens == 0:
+        return [[] for _ in prompts]
+    prompts = _fitting(prompts, max_new_tokens, model.maximum_length)
+    ended = stop if callable(stop) else _stops_at(frozenset(stop))
+    was_training = model.training
+    model.eval()
+    try:
+        return _decode(model, prompts, sampler, max_new_tokens, ended, generator, head)
+    finally:
+        model.train(was_training)
+
+
+def _stops_at(tokens: frozenset[int]) -> Callable[[list[int]], bool]:
+    return lambda row: row[-1] in tokens
+
+
+def _fitting(prompts: Sequence[Sequence[int]], max_new_tokens: int, maximum_length: int | None) -> list[list[int]]:
+    """The prompts, cut on the left to what the model can see beside the new tokens. The last new token is never seen."""
+    if empty := [row for row, prompt in enumerate(prompts) if not prompt]:
+        raise UserError(f"Prompt {empty[0]} is empty. Begin it with the token that ends a document.")
+    if maximum_length is None:
+        return [list(prompt) for prompt in prompts]
+    room = maximum_length - max_new_tokens + 1
+    if room < 1:
+        raise UserError(
+            f"max_new_tokens={max_new_tokens} leaves no room for a prompt: the model sees {maximum_length} tokens at most."
+        )
+    return [list(prompt[-room:]) for prompt in prompts]
+
+
+def _decode(
+    model: Model,
+    prompts: list[list[int]],
+    sampler: Sampler,
+    max_new_tokens: int,
+    ended: Callable[[list[int]], bool],
+    generator: torch.Generator | None,
+    head: str,
+) -> list[list[int]]:
+    device, longest = model.device, max(map(len, prompts))
+    padding = [longest - len(prompt) for prompt in prompts]
+    inputs_BT = torch.tensor([[0] * pad + prompt for pad, prompt in zip(padding, prompts, strict=True)], device=device)
+    visibility, positions_BT = Visibility((Causal(),)), None
+    if any(padding):
+        starts_B = torch.tensor(padding, device=device)
+        visibility = visibility & NotBefore(starts_B)
+        positions_BT = (torch.arange(longest, device=device) - starts_B[:, None]).clamp(min=0)
+
+    state = model.body.start(len(prompts), longest + max_new_tokens - 1)
+    rows: list[list[int]] = [[] for _ in prompts]
+    running = set(range(len(prompts)))
+    for _ in range(max_new_tokens):
+        output = model.body(inputs_BT, positions_BT=positions_BT, visibility=visibility, state=state)
+        state = output.state
+        tokens_B = sampler(model.heads[head](output.hidden_BTC[:, -1]), generator)
+        for row, token in enumerate(tokens_B.tolist()):
+            if row in running:
+                rows[row].append(token)
+                if ended(rows[row]):
+                    running.discard(row)
+        if not running:
+            break
+        inputs_BT = tokens_B[:, None]
+        positions_BT = None if positions_BT is None else positions_BT[:, -1:] + 1
+    return rows

@@ -1,0 +1,124 @@
+"""Weights and configs from and to `transformers`, for GPT-2 and LLaMA. Nothing of `transformers` is imported.
+
+Ours: the state dict of a `Model` and the Config of its architecture, the transformer.
+Theirs: the state dict of `GPT2LMHeadModel` or `LlamaForCausalLM`, and its config as a mapping (``config.to_dict()``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.config import plugin_config, to_mapping
+from harness.errors import UserError, suggest
+from harness.models.huggingface.family import OUR_HEAD, OUR_TOKENS, THEIR_HEAD, Family
+from harness.models.huggingface.gpt2 import GPT2
+from harness.models.huggingface.llama import LLAMA
+
+if TYPE_CHECKING:
+    import torch
+
+Tensors = Mapping[str, "torch.Tensor"]
+
+#: What can be told both ways, by their `model_type`.
+FAMILIES: dict[str, Family] = {"gpt2": GPT2, "llama": LLAMA}
+
+
+def config_from_transformers(theirs: Mapping[str, Any]) -> Any:
+    """The Config of the architecture that makes the same model.
+
+    Raises UserError for a model type, or an option of one, that has no counterpart here.
+    """
+    model_type = theirs.get("model_type")
+    if model_type not in FAMILIES:
+        raise UserError(
+            f"model_type={model_type} cannot be taken from transformers. {suggest(str(model_type), FAMILIES)}"
+        )
+    return plugin_config("architecture", {"name": "transformer", **FAMILIES[model_type].values(theirs)}, "architecture")
+
+
+def config_to_transformers(config: Any, vocabulary: int) -> dict[str, Any]:
+    """Their config, as ``config.json`` has it. Raises UserError where their classes cannot express the architecture."""
+    theirs = {**_family(config).config(config), "vocab_size": vocabulary, "initializer_range": config.init_std}
+    here, there = _computes(config), _computes(config_from_transformers(theirs))
+    for name in here:
+        if here[name] != there.get(name):
+            raise UserError(
+                f"architecture.{name}={here[name]} cannot be told to transformers: its {theirs['model_type']} has "
+                f"{there.get(name)} there."
+            )
+    return theirs
+
+
+def state_from_transformers(theirs: Tensors, config: Any) -> dict[str, torch.Tensor]:
+    """Our state dict from theirs; `config` is the architecture's, as `config_from_transformers` gives it.
+
+    Raises UserError for a tensor that is missing, left over or of another shape than the config says.
+    """
+    import torch
+
+    family = _family(config)
+    if family.tokens not in theirs:  # a checkpoint of the body alone, as GPT-2's own
+        theirs = {name if name == THEIR_HEAD else family.prefix + name: tensor for name, tensor in theirs.items()}
+    left = {name for name in theirs if not name.endswith(_BUFFERS)}
+    ours: dict[str, torch.Tensor] = {}
+    for row in family.rows(config):
+        if missing := [name for name in row.theirs if name not in theirs]:
+            raise UserError(f"The weights have no {missing[0]}, which a model of this config has.")
+        pieces = [theirs[name].T if row.transposed else theirs[name] for name in row.theirs]
+        if row.sizes and tuple(piece.shape[0] for piece in pieces) != row.sizes:
+            raise UserError(
+                f"{row.theirs[0]} and its siblings have other shapes than the config says: {row.sizes} rows."
+            )
+        ours[row.ours] = (torch.cat(pieces) if row.sizes else pieces[0]).contiguous()
+        left -= set(row.theirs)
+    if config.head.tied:
+        ours[OUR_HEAD] = ours[OUR_TOKENS]
+        left.discard(THEIR_HEAD)
+    if left:
+        raise UserError(f"The weights have {min(left)}, for which a model of this config has no place.")
+    return ours
+
+
+def state_to_transformers(ours: Tensors, config: Any) -> dict[str, torch.Tensor]:
+    """Their state dict from ours: the inverse of `state_from_transformers`."""
+    family = _family(config)
+    theirs: dict[str, torch.Tensor] = {}
+    for row in family.rows(config):
+        pieces = ours[row.ours].split(row.sizes) if row.sizes else (ours[row.ours],)
+        for name, piece in zip(row.theirs, pieces, strict=True):
+            theirs[name] = (piece.T if row.transposed else piece).contiguous()
+    if config.head.tied:
+        theirs[THEIR_HEAD] = theirs[family.tokens]
+    return theirs
+
+
+#: What old checkpoints hold beside their parameters.
+_BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
+
+#: Options that do not change what a model computes once its weights are there.
+_NO_MATTER = ("vocabulary", "dropout", "embedding_dropout", "residual_dropout", "init_std", "init_scale_residual")
+
+
+def _family(config: Any) -> Family:
+    return FAMILIES["gpt2" if config.position.name == "learned" else "llama"]
+
+
+def _computes(config: Any) -> dict[str, Any]:
+    """What determines the logits, flat, with the options that stand for others resolved."""
+    values = {name: value for name, value in _flat(to_mapping(config), "") if name.split(".")[-1] not in _NO_MATTER}
+    resolved = {
+        "attention.key_value_heads": getattr(config.attention, "shared_heads", None),
+        "feedforward.hidden": config.feedforward.hidden_width(config.width),
+        "feedforward.multiple": None,
+        "feedforward.rounding": None,
+    }
+    return {**values, **resolved}
+
+
+def _flat(values: Mapping[str, Any], at: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{at}{key}.")
+        else:
+            yield f"{at}{key}", value

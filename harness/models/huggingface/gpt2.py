@@ -1,0 +1,87 @@
+"""GPT-2 (`GPT2LMHeadModel`): its options and its names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.models.huggingface.family import (
+    OUR_HEAD,
+    OUR_TOKENS,
+    THEIR_ACTIVATIONS,
+    THEIR_HEAD,
+    Family,
+    Row,
+    activation,
+    refuse,
+)
+
+
+def _values(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    refuse(theirs, {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False})
+    return {
+        "vocabulary": theirs["vocab_size"],
+        "width": theirs["n_embd"],
+        "layers": theirs["n_layer"],
+        "attention": {
+            "name": "multi_head",
+            "heads": theirs["n_head"],
+            "bias": True,
+            "dropout": theirs.get("attn_pdrop", 0.0),
+        },
+        "position": {"name": "learned", "length": theirs["n_positions"]},
+        "feedforward": {
+            "name": "mlp",
+            "activation": activation(theirs["activation_function"]),
+            "hidden": theirs.get("n_inner") or 4 * theirs["n_embd"],
+            "bias": True,
+        },
+        "norm": {"name": "layernorm", "epsilon": theirs["layer_norm_epsilon"]},
+        "head": {"name": "language_model", "tied": theirs.get("tie_word_embeddings", True)},
+        "embedding_dropout": theirs.get("embd_pdrop", 0.0),
+        "residual_dropout": theirs.get("resid_pdrop", 0.0),
+        "init_std": theirs.get("initializer_range", 0.02),
+    }
+
+
+def _config(config: Any) -> dict[str, Any]:
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "n_embd": config.width,
+        "n_layer": config.layers,
+        "n_head": config.attention.heads,
+        "n_positions": config.position.length,
+        "n_inner": config.feedforward.hidden_width(config.width),
+        "activation_function": THEIR_ACTIVATIONS[config.feedforward.activation],
+        "layer_norm_epsilon": config.norm.epsilon,
+        "tie_word_embeddings": config.head.tied,
+        "attn_pdrop": config.attention.dropout,
+        "embd_pdrop": config.embedding_dropout,
+        "resid_pdrop": config.residual_dropout,
+    }
+
+
+def _rows(config: Any) -> Iterator[Row]:
+    yield Row(OUR_TOKENS, ("transformer.wte.weight",))
+    yield Row("body.position.table.weight", ("transformer.wpe.weight",))
+    names = {
+        "attention_norm": "ln_1",
+        "attention.qkv": "attn.c_attn",
+        "attention.out": "attn.c_proj",
+        "feedforward_norm": "ln_2",
+        "feedforward.up": "mlp.c_fc",
+        "feedforward.down": "mlp.c_proj",
+    }
+    for layer in range(config.layers):
+        for ours, theirs in names.items():
+            at, to = f"body.blocks.{layer}.{ours}", f"transformer.h.{layer}.{theirs}"
+            yield Row(f"{at}.weight", (f"{to}.weight",), transposed="norm" not in ours)
+            yield Row(f"{at}.bias", (f"{to}.bias",))
+    yield Row("body.norm.weight", ("transformer.ln_f.weight",))
+    yield Row("body.norm.bias", ("transformer.ln_f.bias",))
+    if not config.head.tied:
+        yield Row(OUR_HEAD, (THEIR_HEAD,))
+
+
+GPT2 = Family("transformer.", "transformer.wte.weight", _values, _config, _rows)

@@ -1,0 +1,54 @@
+"""Counting a model by building it on the meta device, where tensors have shapes and no memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.interfaces.architecture import ArchitectureConfig, PartCount
+from harness.models.model import Model
+
+
+def build_on_meta(config: ArchitectureConfig, vocabulary: int) -> Model:
+    """The model without its memory: any size, in seconds."""
+    with torch.device("meta"):
+        return config.build(vocabulary)
+
+
+def count_on_meta(config: ArchitectureConfig, vocabulary: int, sequence_length: int) -> list[PartCount]:
+    """The account of an architecture without closed forms: a line for each child of the body and each head, look-up
+    tables apart. Every parameter is taken to be active.
+    """
+    model = build_on_meta(config, vocabulary)
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    parameters: Counter[tuple[str, bool]] = Counter()
+    for name, parameter in model.named_parameters():
+        parameters[".".join(name.split(".")[:2]), id(parameter) in tables] += parameter.numel()
+    flops = flops_on_meta(model, sequence_length)
+    lines = {(part, False) for part, n in flops.items() if n} | set(parameters)
+    return [
+        PartCount(part, parameters[part, table], 0 if table else flops.get(part, 0), parameters[part, table], table)
+        for part, table in sorted(lines)
+    ]
+
+
+def flops_on_meta(model: Model, sequence_length: int) -> dict[str, int]:
+    """FLOPs of the forward pass for one token, by child of the body and by head, as PyTorch's counter has them.
+
+    model: on the meta device, where attention is taken apart into matrix products (the CPU's own kernel is not counted).
+    """
+    inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
+    with FlopCounterMode(display=False, depth=None) as counter:
+        model.logits(inputs_BT, head=next(iter(model.heads)))
+    counted = {name.removeprefix("Model."): sum(n.values()) for name, n in counter.get_flop_counts().items()}
+    found: Counter[str] = Counter()
+    for name, n in counted.items():
+        parts = name.split(".")
+        is_child = len(parts) == 2 or (len(parts) == 3 and ".".join(parts[:2]) not in counted)  # a list is not called
+        if is_child:
+            found[".".join(parts[:2])] += n
+    found["body"] = counter.get_total_flops() - found.total()  # what the body does itself
+    return {part: n // sequence_length for part, n in found.items()}
