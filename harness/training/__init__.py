@@ -1,1 +1,1 @@
-"""training"""
+"""batches → loss → checkpoint: one training loop for every run."""

@@ -1,0 +1,135 @@
+"""Lightning's Trainer, set up so that a run that is killed at any instant goes on bit for bit."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from harness import plugins
+from harness.config import TrainerConfig
+from harness.data.loader import Rows, loader
+from harness.errors import UserError
+from harness.interfaces.batch import Batch
+from harness.rundir import RunDir
+from harness.training.checkpoints import FolderCheckpoints, due, forget_oldest
+from harness.training.interrupt import Interrupt
+from harness.training.job import TrainingJob
+from harness.training.loop import Loop
+from harness.training.peak import Peak
+from harness.training.progress import Progress
+from harness.training.recorder import Recorder
+
+PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "bf16-true": "bf16-true"}
+
+
+class Saver(Callback):
+    """Writes a checkpoint where one is due and where the run is asked to stop."""
+
+    def __init__(self, config: TrainerConfig, run: RunDir, recorder: Recorder, interrupt: Interrupt) -> None:
+        self.config, self.run, self.recorder, self.interrupt = config, run, recorder, interrupt
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step, stop = trainer.global_step, self.interrupt.heard is not None
+        if stop or due(step, pl_module.steps, self.config.checkpoints):
+            self.recorder.read(pl_module, step)  # weights after a loss that is not finite are not worth keeping
+            trainer.save_checkpoint(self.run.checkpoint(step))
+            forget_oldest(self.run, self.config.keep)
+        if stop:
+            trainer.should_stop = True
+
+
+def fit(
+    job: TrainingJob,
+    run: RunDir,
+    start: int,
+    device: torch.device,
+    machine: Peak,
+    shown: Progress,
+    interrupt: Interrupt,
+) -> Loop:
+    """Trains from the checkpoint of step `start` (0: from the beginning) to the last step. Raises Interrupted."""
+    config = job.config.trainer
+    loop = build_loop(job)
+    recorder = Recorder(job, run, shown, machine)
+    saver = Saver(config, run, recorder, interrupt)
+    callbacks = [*plugins.load().call("register_callbacks", config=job.config, run=run), recorder, saver]
+    with _quiet():
+        trainer = _trainer(config, device, job.steps, callbacks, FolderCheckpoints(loop.parameter_names()))
+        # Lightning raises its own exception after the SIGTERM that we have heard as well and dealt with.
+        with contextlib.suppress(SIGTERMException):
+            trainer.fit(loop, ckpt_path=str(run.checkpoint(start)) if start else None)
+    interrupt.check()
+    return loop
+
+
+def build_loop(job: TrainingJob) -> Loop:
+    """The model, initialised on the CPU from its seed, and all that trains it."""
+    config = job.config
+    init, data, noise = config.seeds.init, config.seeds.data, config.seeds.noise
+    assert init is not None and data is not None and noise is not None, "planning resolves the seeds"
+    torch.manual_seed(init)
+    model = config.architecture.build(job.vocabulary)
+    method = config.method.build(job.dataset.tokenizer, config.data.attend_across_documents)
+    stream = job.dataset.stream(data)
+    rows = Rows(config.data.batch_size, config.trainer.micro_batch)
+
+    def batches(step: int) -> Iterable[list[Batch]]:
+        return loader(stream, method, rows, step, config.data.workers)
+
+    return Loop(
+        model, method, config.optimizer, config.schedule, batches,
+        steps=job.steps, noise_seed=noise, gradient_clip=config.trainer.gradient_clip,
+    )  # fmt: skip
+
+
+def device_of(config: TrainerConfig) -> torch.device:
+    """Raises UserError where a GPU is asked for and there is none."""
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UserError("trainer.accelerator=gpu, but PyTorch sees no GPU here. Say trainer.accelerator=cpu, or auto.")
+    return torch.device("cpu" if config.accelerator == "cpu" or not torch.cuda.is_available() else "cuda:0")
+
+
+def _trainer(
+    config: TrainerConfig, device: torch.device, steps: int, callbacks: list[Callback], storage: FolderCheckpoints
+) -> Trainer:
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it helps find bugs, and costs time at every step
+    return Trainer(
+        accelerator="cpu" if device.type == "cpu" else "gpu",
+        devices=1,
+        precision=PRECISIONS[config.precision],
+        max_epochs=-1,
+        max_steps=steps,
+        callbacks=callbacks,
+        plugins=[storage, LightningEnvironment()],  # never Slurm's: requeueing has one owner, and it is not Lightning
+        deterministic=config.deterministic,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice about loaders and devices is not for our users."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,34 @@
+"""What a run needs to be trained; planning fills it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.config import RunConfig
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One run, resolved.
+
+    config: with every seed spelled out. steps: whole optimizer steps. dataset: what `harness.data` prepared.
+    vocabulary: tokens in the embedding table. forward_flops: of one token, exact (matrix products), from the
+    architecture's account.
+    """
+
+    config: RunConfig
+    steps: int
+    dataset: Any
+    vocabulary: int
+    forward_flops: float
+
+    @property
+    def training_flops(self) -> float:
+        """Of one token: the backward pass costs two forward passes."""
+        return 3.0 * self.forward_flops
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens in one optimizer step."""
+        return self.config.data.batch_size * self.config.data.sequence_length

@@ -1,0 +1,82 @@
+"""What a run says of itself while it trains: metrics.jsonl, the progress bar, and that its loss is finite."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from harness.rundir import RunDir
+from harness.training.checkpoints import not_finite
+from harness.training.job import TrainingJob
+from harness.training.loop import Loop
+from harness.training.peak import Peak
+from harness.training.progress import Progress
+
+
+class Recorder(Callback):
+    """Writes a row every `log_every` steps and at the last: step, tokens, loss (mean in nats since the row before),
+    lr and grad_norm (of this step, before clipping), tokens_per_second and mfu (since the row before), seconds
+    (of training, over all restarts).
+
+    It keeps the losses since the last row in the checkpoint, so that rows do not depend on interruptions.
+    """
+
+    def __init__(self, job: TrainingJob, run: RunDir, progress: Progress, peak: Peak) -> None:
+        self.job, self.run, self.progress, self.peak = job, run, progress, peak
+        self.losses: list[float] = []
+        self.seconds = 0.0
+        self._start = self._row_at = 0.0
+        self._row_step = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": self.losses, "seconds": self._elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.losses, self.seconds = state_dict["losses"], state_dict["seconds"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._start = self._row_at = time.perf_counter()
+        self._row_step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = trainer.global_step
+        if step % self.job.config.trainer.log_every and step != pl_module.steps:
+            return
+        norm = self.read(pl_module, step)
+        now = time.perf_counter()
+        rate = (step - self._row_step) * self.job.step_tokens / (now - self._row_at)
+        self._row_at, self._row_step = now, step
+        row = {
+            "step": step,
+            "tokens": step * self.job.step_tokens,
+            "loss": math.fsum(self.losses) / len(self.losses),
+            "lr": pl_module.optimizer.param_groups[0]["lr"],
+            "grad_norm": norm,
+            "tokens_per_second": rate,
+            "mfu": self.job.training_flops * rate / self.peak.flops,
+            "seconds": self._elapsed(),
+        }
+        self.losses = []
+        self.run.append_metrics([row])
+        self.progress.show(row)
+
+    def read(self, loop: Loop, step: int) -> float:
+        """Takes over the losses that the loop has kept as tensors; returns the last gradient's norm.
+        Raises RunFailed where one is not finite."""
+        if not loop.losses:
+            return math.nan
+        losses, norms = torch.stack([torch.stack(loop.losses), torch.stack(loop.norms)]).tolist()
+        loop.losses.clear()
+        loop.norms.clear()
+        for k, pair in enumerate(zip(losses, norms, strict=True)):
+            if not all(map(math.isfinite, pair)):
+                raise not_finite(self.run, step - len(losses) + 1 + k)
+        self.losses += losses
+        return norms[-1]
+
+    def _elapsed(self) -> float:
+        return self.seconds + (time.perf_counter() - self._start if self._start else 0.0)

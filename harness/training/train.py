@@ -1,0 +1,117 @@
+"""Trains one run, from wherever it stands to its end."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from harness import plugins
+from harness.config import RunConfig, from_mapping
+from harness.errors import UserError
+from harness.rundir import RunDir, is_whole, new_folder
+from harness.training.interrupt import Interrupt
+from harness.training.job import TrainingJob
+
+if TYPE_CHECKING:
+    from harness.models.model import Model
+
+log = logging.getLogger(__name__)
+
+
+def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, Any]:
+    """Trains a run to its end from its last whole checkpoint; a finished run is not trained again.
+
+    The run's directory has its config.json already. progress: whether to show it on stderr.
+
+    Returns the result, which the manifest keeps: training_loss (nats per token, mean of the last row of metrics),
+    held_out_loss and held_out_standard_error (nats per token; null without held-out sequences), held_out_tokens,
+    steps, tokens (seen), seconds (of training), tokens_per_second, mfu, mfu_convention, peak_flops (FLOP/s),
+    peak_source.
+
+    Raises Interrupted (a KeyboardInterrupt) after SIGTERM or SIGINT, with a checkpoint written; RunFailed where the
+    loss is not finite; UserError where the machine has not what the config asks for.
+    """
+    last = run.last_whole_checkpoint()
+    start = last[0] if last else 0
+    if run.state() == "finished" and start == job.steps:
+        return dict(run.manifest()["result"])
+    try:
+        run.update_manifest(state="running", reason="")
+        plugins.load().call("before_run", config=job.config, run=run)
+        with Interrupt() as interrupt:
+            result = _train(job, run, start, progress, interrupt)
+        run.update_manifest(state="finished", result=result)
+    except BaseException as error:
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        run.update_manifest(state=state, reason=str(error) or type(error).__name__)
+        plugins.load().call("on_run_error", config=job.config, run=run, error=error)
+        raise
+    plugins.load().call("after_run", config=job.config, run=run)
+    return result
+
+
+def _train(job: TrainingJob, run: RunDir, start: int, progress: bool, interrupt: Interrupt) -> dict[str, Any]:
+    import torch
+
+    from harness.training.checkpoints import forget_after
+    from harness.training.fit import device_of, fit
+    from harness.training.held_out import evaluate
+    from harness.training.peak import CONVENTION, peak
+    from harness.training.progress import Progress
+
+    trainer = job.config.trainer
+    torch.set_num_threads(trainer.threads)
+    device = device_of(trainer)
+    _say_what_is_damaged(run, start)
+    forget_after(run, start)
+    run.forget_metrics_after(start)
+    if not is_whole(run.path / "tokenizer"):
+        with new_folder(run.path / "tokenizer") as folder:
+            job.dataset.tokenizer.save(folder)
+    machine = peak(device, trainer.precision, trainer.threads)
+    with Progress(run.id, job.steps, progress) as shown:
+        shown.say(f"{run.id}: {job.steps} steps of {job.step_tokens} tokens{f', on from step {start}' if start else ''}; "
+                  f"MFU is {CONVENTION} of {machine.flops:.3g} FLOP/s ({machine.source})")  # fmt: skip
+        loop = fit(job, run, start, device, machine, shown, interrupt)
+        held_out = evaluate(loop.model.to(device), loop.method, job, interrupt.check)
+    row = run.metrics()[-1]
+    rate = row["tokens"] / row["seconds"]
+    return {
+        "training_loss": row["loss"],
+        **held_out,
+        "steps": job.steps,
+        "tokens": row["tokens"],
+        "seconds": row["seconds"],
+        "tokens_per_second": rate,
+        "mfu": job.training_flops * rate / machine.flops,
+        "mfu_convention": CONVENTION,
+        "peak_flops": machine.flops,
+        "peak_source": machine.source,
+    }
+
+
+def _say_what_is_damaged(run: RunDir, start: int) -> None:
+    for step, folder in run.checkpoints():
+        if step > start:
+            log.warning("%s is damaged or unfinished; the run goes on from step %d instead.", folder, start)
+
+
+def load_model(run: RunDir, step: int | None = None) -> tuple[Model, RunConfig, Any]:
+    """The model (in eval mode, on the CPU), the config and the tokenizer of a run at a checkpoint; null: its last.
+
+    Raises UserError where there is no such checkpoint, whole.
+    """
+    from harness.training.checkpoints import WEIGHTS, read_weights
+
+    found = run.last_whole_checkpoint() if step is None else (step, run.checkpoint(step))
+    if found is None or not is_whole(found[1]):
+        whole = ", ".join(str(at) for at, folder in run.checkpoints() if is_whole(folder))
+        wanted = "" if step is None else f" at step {step}"
+        raise UserError(f"Run {run.id} has no whole checkpoint{wanted}. Whole are: {whole or 'none'}.")
+    config = from_mapping(RunConfig, run.config())
+    tokenizer = config.tokenizer.load(run.path / "tokenizer")
+    model: Model = config.architecture.build(config.architecture.vocabulary or tokenizer.size)
+    if config.trainer.precision == "bf16-true":
+        model.bfloat16()
+    model.load_state_dict(read_weights(found[1] / WEIGHTS))
+    return model.eval(), config, tokenizer

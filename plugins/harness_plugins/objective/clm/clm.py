@@ -1,0 +1,61 @@
+"""The cross-entropy of each token given those before it, in nats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from harness.interfaces.batch import Batch, Randomness, Sequences
+from harness.interfaces.visibility import Causal, SameDocument, Visibility
+
+
+class CausalLanguageModelling:
+    """−Σ log p(token | those before it).
+
+    Every target counts once, also the first token of a document, which follows another document's `end`:
+    what comes after `end` is what the model is asked for when it is scored on an empty context.
+    """
+
+    def __init__(self, attend_across_documents: bool) -> None:
+        self.attend_across_documents = attend_across_documents
+
+    def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
+        tokens_BS = torch.from_numpy(sequences.tokens_BS)
+        batch = Batch(
+            inputs_BT=tokens_BS[:, :-1].contiguous(),
+            targets_BT=tokens_BS[:, 1:].contiguous(),
+            weights_BT=torch.ones(tokens_BS.shape[0], tokens_BS.shape[1] - 1),
+            places_B=torch.from_numpy(sequences.places_B),
+        )
+        if not self.attend_across_documents:
+            documents_BT = sequences.documents_BS[:, :-1]
+            batch.documents_BT = torch.from_numpy(documents_BT.copy())
+            batch.positions_BT = torch.from_numpy(positions_in(documents_BT))
+        return batch
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        return {"clm": float(batch.weights_BT.sum())}
+
+    def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        visibility = Visibility((Causal(),))
+        if batch.documents_BT is not None:
+            visibility = visibility & SameDocument(batch.documents_BT)
+        output = model.body(batch.inputs_BT, positions_BT=batch.positions_BT, visibility=visibility)
+        logits_BTV = model.heads["language_model"](output.hidden_BTC)
+        nats = F.cross_entropy(logits_BTV.float().flatten(0, 1), batch.targets_BT.flatten(), reduction="none")
+        auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}
+        return {"clm": (nats * batch.weights_BT.flatten()).sum(), **auxiliary}
+
+
+def positions_in(documents_BT: np.ndarray) -> np.ndarray:
+    """Each place's distance from where its document begins in its row, int64.
+
+    >>> positions_in(np.array([[0, 0, 0, 1, 1]])).tolist()
+    [[0, 1, 2, 0, 1]]
+    """
+    places_T = np.arange(documents_BT.shape[1])
+    begins_BT = np.diff(documents_BT, axis=1, prepend=-1) != 0
+    return places_T - np.maximum.accumulate(np.where(begins_BT, places_T, 0), axis=1)

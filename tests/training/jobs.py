@@ -1,0 +1,58 @@
+"""Small runs of real parts, for tests."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig, from_mapping, to_mapping
+from harness.data.dataset import prepare
+from harness.models.counting import account
+from harness.rundir import RunDir, write_json
+from harness.training.job import TrainingJob
+
+ARCHITECTURE = {
+    "name": "transformer", "width": 16, "layers": 2, "attention": {"name": "multi_head", "heads": 2},
+    "position": "rotary", "feedforward": "gated", "norm": "rmsnorm", "head": "language_model",
+}  # fmt: skip
+
+
+def write_text(folder: Path, documents: int = 40) -> Path:
+    """A corpus of documents of random words."""
+    words, rng = ["alpha", "beta", "gamma", "delta", "epsilon", "\n"], random.Random(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(documents):
+        text = " ".join(rng.choice(words) for _ in range(rng.randint(20, 60)))
+        (folder / f"{number:03d}.txt").write_text(text)
+    return folder
+
+
+def config(text: Path, **changes: Any) -> RunConfig:
+    """A run of one micro-batch of 4 sequences of 16 bytes. changes: sections or groups, merged one level deep."""
+    values: dict[str, Any] = {
+        "corpus": {"name": "text", "path": str(text)},
+        "tokenizer": {"name": "bytes"},
+        "data": {"sequence_length": 16, "batch_size": 4, "held_out": 0.2},
+        "architecture": ARCHITECTURE,
+        "method": {"name": "clm"},
+        "optimizer": {"name": "adamw", "lr": 0.01},
+        "schedule": {"name": "cosine"},
+        "trainer": {"accelerator": "cpu", "log_every": 5},
+    }
+    for name, change in changes.items():
+        values[name] = {**values.get(name, {}), **change} if isinstance(change, dict) else change
+    return from_mapping(RunConfig, values).with_seeds()
+
+
+def job(run_config: RunConfig, steps: int) -> TrainingJob:
+    dataset = prepare(run_config)
+    vocabulary = dataset.tokenizer.size
+    flops = account(run_config.architecture, vocabulary, run_config.data.sequence_length).forward_flops
+    return TrainingJob(run_config, steps, dataset, vocabulary, flops)
+
+
+def run_dir(path: Path, run_config: RunConfig) -> RunDir:
+    path.mkdir(parents=True, exist_ok=True)
+    write_json(path / "config.json", to_mapping(run_config))
+    return RunDir(path)
