@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from harness.config import Config, ConfigError, FitConfig, RunConfig, ScoreConfig, from_mapping
+from harness.config import Config, ConfigError, FitConfig, RunConfig, ScoreConfig, from_mapping, to_mapping
 from harness.errors import UserError, suggest
-from harness.help import group_of, group_options
+from harness.hookspecs import KINDS
+from harness.help import group_of, group_options, groups
 from harness.plugins import config_folder, config_folders
 from harness.registry import registry
 
@@ -35,16 +36,23 @@ def prepare_hydra() -> None:
 
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
-        store.store(name=f"{name}_schema", node=schema)
+        store.store(name=f"{name}_schema", node=_node(schema))
     for (kind, _), owners in registry().entries.items():
         for owner in owners:
             name = owner.name if len(owners) == 1 else f"{owner.distribution}:{owner.name}"
             package = "method" if kind == "objective" else None
-            store.store(group=group_of(kind), name=name, node=owner.config(name=name), package=package)
+            store.store(group=group_of(kind), name=name, node={**_node(owner.config), "name": name}, package=package)
     if not any(p.__name__ == "HarnessSearchPath" for p in Plugins.instance().discover(SearchPathPlugin)):
         Plugins.instance().register(HarnessSearchPath)
     OmegaConf.register_new_resolver("ratio", lambda a, b: float(a) / float(b), replace=True)
     OmegaConf.register_new_resolver("whole_ratio", lambda a, b: max(1, int(a) // int(b)), replace=True)
+
+
+def _node(config: type[Config]) -> dict[str, Any]:
+    """A config class as Hydra holds it: plain values and Hydra's own list of defaults. Types are checked by `typed`,
+    which knows more of them than OmegaConf does."""
+    blank = config()
+    return {**({"defaults": blank.defaults} if hasattr(blank, "defaults") else {}), **to_mapping(blank)}
 
 
 def compose(overrides: Sequence[str], name: str = "run") -> Any:
@@ -55,11 +63,17 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
     from omegaconf.errors import OmegaConfBaseException
 
     prepare_hydra()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        try:
-            return hydra_compose(name, overrides=list(overrides))
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_explain(error, overrides, name)) from error
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return hydra_compose(name, overrides=for_hydra(overrides))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(_explain(error, overrides, name)) from error
+
+
+def for_hydra(words: Sequence[str]) -> list[str]:
+    """``group=null`` means none of the group, which Hydra writes as ``~group``."""
+    known = {group_of(kind) for kind in KINDS} | set(groups())
+    return [f"~{word[:-5]}" if word.endswith("=null") and word[:-5] in known else word for word in words]
 
 
 def typed(composed: Any, name: str = "run") -> Config:
@@ -127,8 +141,8 @@ def _keys(name: str, overrides: Sequence[str]) -> list[str]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    groups = [o for o in overrides if "." not in o.split("=")[0] and not o.startswith(("+", "~"))]
-    for attempt in (groups, []):
+    chosen = [o for o in overrides if o.split("=")[0] in groups()]
+    for attempt in (for_hydra(chosen), []):
         try:
             with initialize_config_dir(str(config_folder()), version_base="1.3"):
                 composed = hydra_compose(name, overrides=attempt)

@@ -179,10 +179,10 @@ def plugin_config(kind: str, value: Any, path: str, optional: bool = False, curr
     if isinstance(value, str) and value != MISSING:
         value = {"name": value}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{path} needs the name of a {kind}. {suggest('', registry().names(kind))}")
+        raise ConfigError(f"{path} has no value: choose one by {kind}=name. {suggest('', registry().names(kind))}")
     name = value.get("name") or (current.name if isinstance(current, PluginConfig) else None)
     if not name:
-        raise ConfigError(f"{path} needs a name: which {kind}. {suggest('', registry().names(kind))}")
+        raise ConfigError(f"{path} has no name: say which {kind}. {suggest('', registry().names(kind))}")
     base = current if isinstance(current, PluginConfig) and current.name == name else None
     return from_mapping(registry().get(kind, name), {**value, "name": name}, path, base)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def group_options(group: str) -> list[tuple[str, str]]:
     options: dict[str, str] = {}
     if kind_of(group) in KINDS and group == group_of(kind_of(group)):
         for name in registry().names(kind_of(group)):
-            options[name] = first_line(registry().get(kind_of(group), name).__doc__)
+            options[name] = _class_line(registry().get(kind_of(group), name))
     for folder in preset_folders():
         for file in sorted((folder / group).glob("*.yaml")):
             options.setdefault(file.stem, _yaml_line(file))
@@ -57,6 +58,12 @@ def groups() -> list[str]:
     for folder in preset_folders():
         found += [path.name for path in sorted(folder.iterdir()) if path.is_dir() and any(path.glob("*.yaml"))]
     return list(dict.fromkeys(found))
+
+
+def _class_line(config: type) -> str:
+    """A class's first line; that of its module where the class has none of its own (a dataclass then has its signature)."""
+    own = config.__doc__ or ""
+    return first_line(sys.modules[config.__module__].__doc__ if own.startswith(f"{config.__name__}(") else own)
 
 
 def first_line(text: str | None) -> str:

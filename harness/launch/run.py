@@ -31,20 +31,19 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
             steps=plan.steps,
             dataset=data,
             vocabulary=plan.vocabulary,
-            flops_per_token=plan.account.flops,
+            forward_flops=plan.account.forward_flops,
         )
-        train(job, decision.run, quiet=quiet)
+        train(job, decision.run, progress=not quiet)
     if score and plan.config.suite is not None:
         score_one(plan.config, decision.run, quiet=quiet)
     return decision
 
 
 def begin(plan: Plan, run: RunDir) -> None:
-    """Makes the run directory: config, manifest, tokenizer."""
+    """Makes the run directory: config and manifest; training adds the tokenizer."""
     config, data = plan.config, dataset(plan.config)
     run.path.mkdir(parents=True, exist_ok=True)
     write_json(run.path / "config.json", to_mapping(config))
-    data.tokenizer.save(run.path / "tokenizer")
     run.update_manifest(
         id=plan.id,
         created=run.manifest().get("created") if run.state() != "new" else datetime.now(UTC).isoformat(timespec="seconds"),
@@ -57,7 +56,7 @@ def begin(plan: Plan, run: RunDir) -> None:
             "parameters": plan.account.total,
             "non_embedding": plan.account.non_embedding,
             "active": plan.account.active,
-            "flops_per_token": plan.account.flops,
+            "flops_per_token": plan.account.training_flops,
             "vocabulary": plan.vocabulary,
         },
         budget={

@@ -31,13 +31,13 @@ class Plan:
 
     @property
     def flops(self) -> float:
-        """Training FLOPs, exact convention: three forward passes' worth for every token."""
-        return 3.0 * self.account.flops * self.tokens
+        """Training FLOPs, exact convention: matrix products, the backward pass twice the forward one."""
+        return float(self.account.training_flops) * self.tokens
 
     @property
     def flops_6nd(self) -> float:
         """Training FLOPs by the rule 6·N·D, N without embeddings."""
-        return 6.0 * self.account.non_embedding * self.tokens
+        return float(self.account.six_n(self.account.non_embedding)) * self.tokens
 
     def hours(self, flops_per_second: float) -> float:
         return self.flops / flops_per_second / 3600
@@ -45,7 +45,7 @@ class Plan:
 
 def resolve(config: RunConfig) -> Plan:
     """Raises ConfigError where parts do not fit together: before anything is started or written."""
-    vocabulary = _vocabulary(config)
+    vocabulary = vocabulary_of(config)
     _fits(config, vocabulary)
     model = account(config.architecture, vocabulary, config.data.sequence_length)
     steps = _steps(config, model)
@@ -60,7 +60,8 @@ def _steps(config: RunConfig, model: Account) -> int:
     return max(1, math.ceil(wanted / (config.data.batch_size * config.data.sequence_length)))
 
 
-def _vocabulary(config: RunConfig) -> int:
+def vocabulary_of(config: RunConfig) -> int:
+    """The model's vocabulary: its own, or the tokenizer's. Raises ConfigError where its own is smaller."""
     known = config.tokenizer.vocabulary()
     size = int(known if known is not None else dataset(config).tokenizer.size)
     asked = config.architecture.vocabulary

@@ -93,7 +93,7 @@ def under_hydra(words: list[str], name: str, task: Any) -> int:
     """Hydra's own main, with its habits that write files turned off; our errors end as ours do."""
     import hydra
 
-    from harness.composition import compose, prepare_hydra
+    from harness.composition import compose, for_hydra, prepare_hydra
     from harness.plugins import config_folder
 
     prepare_hydra()
@@ -102,7 +102,7 @@ def under_hydra(words: list[str], name: str, task: Any) -> int:
         compose([word for word in words if "=" in word and not word.startswith("-")], name)
     quiet = ["hydra.run.dir=.", "hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
     quiet += ["hydra/job_logging=none", "hydra/hydra_logging=none"]
-    before, sys.argv = sys.argv, ["harness", *words, *quiet]
+    before, sys.argv = sys.argv, ["harness", *for_hydra(words), *quiet]
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(task)()
     except _Ended as end:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
-
-
-@dataclass
-class LocalConfig:
-    _target_: str = "hydra_plugins.harness_launcher.LocalLauncher"
-    workers: int | None = None
 
 
 class LocalLauncher(Launcher):
@@ -31,4 +24,5 @@ class LocalLauncher(Launcher):
         return launch(self, job_overrides, initial_job_idx)
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalConfig, provider="harness-lm")
+node = {"_target_": "hydra_plugins.harness_launcher.LocalLauncher", "workers": None}
+ConfigStore.instance().store(group="hydra/launcher", name="local", node=node, provider="harness-lm")
