@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config import PluginConfig
+from harness.config import PluginConfig, option, to_mapping
 from harness.interfaces.corpus import Document
 
 
@@ -21,6 +22,12 @@ class HeldOut:
 @dataclass(kw_only=True)
 class SuiteConfig(PluginConfig):
     """Base of every suite's Config."""
+
+    limit: int | None = option(None, "documents of each task that are asked, from its first on; null: all", minimum=1)
+
+    def fingerprint(self) -> str:
+        """What determines its questions, the corpus apart: its options, and the content of files that they name."""
+        return json.dumps(to_mapping(self), sort_keys=True)
 
     def needs_held_out(self) -> bool:
         """Whether `build` looks at the held-out documents."""

@@ -1,0 +1,33 @@
+"""Text to tokens, each text once: what lets a ladder of models share its tokenised requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class Encoder:
+    """A tokenizer that remembers."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
+
+    @property
+    def end(self) -> int:
+        return self.tokenizer.end
+
+    def encode(self, text: str) -> list[int]:
+        """The caller must not change the list."""
+        if text not in self._known:
+            self._known[text] = self.tokenizer.encode(text)
+        return self._known[text]
+
+    def encode_ahead(self, texts: Iterable[str]) -> None:
+        """Encodes many texts in one call of the tokenizer."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self.tokenizer.encode_all(new), strict=True))
+
+    def decode(self, tokens: list[int]) -> str:
+        return self.tokenizer.decode(tokens)

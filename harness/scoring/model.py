@@ -1,0 +1,203 @@
+"""The live module as lm-eval sees it: in memory, no export, no conversion.
+
+It does what lm-eval's own `HFLM` does with a causal model, token by token, so that scores are comparable: requests
+too long are cut from the left, an empty context is the token that ends a document, and a text longer than the model
+can see is scored in windows that overlap in nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from harness.decoding.generate import generate
+from harness.errors import UserError
+from harness.interfaces.visibility import Causal, Visibility
+from harness.registry import registry
+from harness.scoring.encoder import Encoder
+
+#: (context and continuation as text, or None), their tokens.
+TokenRequest = tuple[tuple[str, str] | None, list[int], list[int]]
+#: (log-likelihood in nats, whether greedy decoding would give the continuation)
+Answer = tuple[float, bool]
+
+#: Rows of logits held at one time: bounds memory for large vocabularies.
+LOGIT_ROWS = 4096
+
+
+class LanguageModel(TemplateLM):
+    """A `harness.models.model.Model` under lm-eval's interface.
+
+    max_length: tokens that it is shown at most. batch_size: requests in one forward pass; results do not depend on
+    it beyond rounding. seed: of sampled generation. progress: called with the number of requests just answered.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        encoder: Encoder,
+        max_length: int,
+        batch_size: int = 64,
+        seed: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.encoder = encoder
+        self.max_length = max_length
+        self.batch_size = batch_size
+        self.seed = seed
+        self.progress = progress or (lambda answered: None)
+        self._device = model.device
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.encoder.end
+
+    @property
+    def max_gen_toks(self) -> int:
+        """For tasks that do not say: lm-eval's 256, or half of what the model can see."""
+        return min(256, self.max_length // 2)
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        return self.encoder.encode(string)
+
+    # -------------------------------------------------------------------------------- log-likelihoods
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[Answer]:
+        return super().loglikelihood(requests, disable_tqdm=True)
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
+        windows: list[TokenRequest] = []
+        owners: list[int] = []
+        for owner, (text,) in enumerate(request.args for request in requests):
+            rolling = get_rolling_token_windows(self.encoder.encode(text), self.prefix_token_id, self.max_length, 1)
+            for context, continuation in map(make_disjoint_window, rolling):
+                windows.append((None, context, continuation))
+                owners.append(owner)
+        totals = [0.0] * len(requests)
+        for owner, (log_likelihood, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+            totals[owner] += log_likelihood
+        return totals
+
+    @torch.no_grad()
+    def _loglikelihood_tokens(self, requests: list[TokenRequest], **kwargs: Any) -> list[Answer]:
+        for texts, context, continuation in requests:
+            self._refuse_what_cannot_be_scored(texts, context, continuation)
+        answers: dict[int, Answer] = {}
+        longest_first = sorted(range(len(requests)), key=lambda i: -len(requests[i][1]) - len(requests[i][2]))
+        for batch in batched(longest_first, self.batch_size):
+            answers.update(zip(batch, self._score([requests[i][1:] for i in batch]), strict=True))
+            self.progress(len(batch))
+        return [answers[i] for i in range(len(requests))]
+
+    def _refuse_what_cannot_be_scored(self, texts: Any, context: list[int], continuation: list[int]) -> None:
+        if not continuation:
+            raise UserError(f"No token is left to score of {texts!r}: the tokenizer puts the context's end and the continuation into one token.")
+        if len(continuation) > self.max_length:
+            raise UserError(
+                f"A continuation of {len(continuation)} tokens ({texts!r:.200}) cannot be scored by a model that sees "
+                f"{self.max_length}. Leave the task out, or train with a larger data.sequence_length."
+            )
+
+    def _score(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[Answer]:
+        """One forward pass. Padding stands on the right, where causal attention never looks."""
+        inputs = [(context + continuation)[-(self.max_length + 1) :][:-1] for context, continuation in rows]
+        counts = [len(continuation) for _, continuation in rows]
+        inputs_BT = torch.zeros(len(rows), max(map(len, inputs)), dtype=torch.int64)
+        for row, tokens in zip(inputs_BT, inputs, strict=True):
+            row[: len(tokens)] = torch.tensor(tokens)
+        hidden_BTC = self.model.body(inputs_BT.to(self.device), visibility=Visibility((Causal(),))).hidden_BTC
+        ends = [len(tokens) for tokens in inputs]
+        hidden_NC = torch.cat([hidden_BTC[b, end - n : end] for b, (end, n) in enumerate(zip(ends, counts, strict=True))])
+        targets_N = torch.tensor([token for _, continuation in rows for token in continuation], device=self.device)
+        log_likelihoods_N, greedy_N = self._predict(hidden_NC, targets_N)
+        pieces = zip(log_likelihoods_N.cpu().split(counts), greedy_N.cpu().split(counts), strict=True)
+        return [(float(piece.sum()), bool(greedy.all())) for piece, greedy in pieces]
+
+    def _predict(self, hidden_NC: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """For each place the target's log-likelihood, and whether it is the most likely token."""
+        log_likelihoods, greedy = [], []
+        for hidden_nC, targets_n in zip(hidden_NC.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True):
+            logits_nV = self.model.heads["language_model"](hidden_nC[None])[0].float()
+            log_likelihoods.append(logits_nV.log_softmax(-1).gather(-1, targets_n[:, None])[:, 0])
+            greedy.append(logits_nV.argmax(-1) == targets_n)
+        return torch.cat(log_likelihoods), torch.cat(greedy)
+
+    # ------------------------------------------------------------------------------------- generation
+
+    @torch.no_grad()
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
+        answers: dict[int, str] = {}
+        groups: dict[str, list[int]] = {}
+        for i, request in enumerate(requests):
+            groups.setdefault(json.dumps(request.args[1], sort_keys=True), []).append(i)
+        prompts = [self.encoder.encode(request.args[0]) or [self.prefix_token_id] for request in requests]
+        for same_settings in groups.values():
+            settings = self._settings(requests[same_settings[0]].args[1])
+            longest_first = sorted(same_settings, key=lambda i: -len(prompts[i]))
+            for batch in batched(longest_first, self.batch_size):
+                answers.update(zip(batch, self._generate([prompts[i] for i in batch], settings), strict=True))
+                self.progress(len(batch))
+        return [answers[i] for i in range(len(requests))]
+
+    def _settings(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """A task's generation settings, normalised as lm-eval does; refuses what we cannot do."""
+        settings = dict(normalize_gen_kwargs(asked, self.max_gen_toks))
+        known = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", "top_p"}
+        if unknown := sorted(set(settings) - known):
+            raise UserError(f"The task asks for generation with {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
+        if settings["max_gen_toks"] >= self.max_length:
+            raise UserError(
+                f"The task asks for up to {settings['max_gen_toks']} new tokens; the model sees only {self.max_length}, "
+                "prompt included. Leave the task out, or train with a larger data.sequence_length."
+            )
+        return settings
+
+    def _generate(self, prompts: list[list[int]], settings: dict[str, Any]) -> list[str]:
+        room = self.max_length - settings["max_gen_toks"]
+        until = [text for text in settings["until"] if text]
+        generated = generate(
+            self.model,
+            [prompt[-room:] for prompt in prompts],
+            sampler=self._sampler(settings),
+            max_new_tokens=settings["max_gen_toks"],
+            stop=self._stop(until),
+            generator=torch.Generator(self.device).manual_seed(self.seed),
+        )
+        return [postprocess_generated_text(self._text(tokens), until, None) for tokens in generated]
+
+    def _stop(self, until: list[str]) -> Callable[[list[int]], bool]:
+        """Whether a row has ended: at the end token, or when a stop text has just been completed. A token is at least
+        one byte, so that only so many of the last ones need to be decoded."""
+        tail = max((len(text.encode()) for text in until), default=0)
+
+        def ended(row: list[int]) -> bool:
+            if row[-1] == self.eot_token_id or not until:
+                return row[-1] == self.eot_token_id
+            text = self.encoder.decode(row[-tail:])
+            return any(stop in text for stop in until)
+
+        return ended
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.encoder.decode(list(itertools.takewhile(lambda token: token != self.eot_token_id, tokens)))
+
+    def _sampler(self, settings: dict[str, Any]) -> Any:
+        if not settings["do_sample"] or not settings.get("temperature"):
+            return registry().get("sampler", "greedy")().build()
+        chosen = {key: settings[key] for key in ("temperature", "top_k", "top_p") if settings.get(key) is not None}
+        return registry().get("sampler", "categorical")(**chosen).build()
+
+
+def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,42 @@
+"""Sample-level outputs: one Parquet file for each task and checkpoint."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.rundir import RunDir, write_atomic
+
+
+def samples_path(run: RunDir, task: str, step: int) -> Path:
+    """``samples/<task>@<step>.parquet``; what cannot stand in a file's name becomes ``_``."""
+    return run.path / "samples" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', task)}@{step}.parquet"
+
+
+def write_samples(run: RunDir, task: str, step: int, samples: Sequence[dict[str, Any]]) -> None:
+    """Columns: document, filter, prompt, target, responses, choices, log_likelihoods (nats), and metric.<name>."""
+    import pyarrow
+    import pyarrow.parquet
+
+    fixed = {
+        "document": pyarrow.int64(),
+        "filter": pyarrow.string(),
+        "prompt": pyarrow.string(),
+        "target": pyarrow.string(),
+        "responses": pyarrow.list_(pyarrow.string()),
+        "choices": pyarrow.list_(pyarrow.string()),
+        "log_likelihoods": pyarrow.list_(pyarrow.float64()),
+    }
+    metrics = dict.fromkeys(key for sample in samples for key in sample if key not in fixed)
+    schema = pyarrow.schema([*fixed.items(), *((name, pyarrow.float64()) for name in metrics)])
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([_valid(s) for s in samples], schema), buffer, compression="zstd")
+    write_atomic(samples_path(run, task, step), buffer.getvalue())
+
+
+def _valid(sample: dict[str, Any]) -> dict[str, Any]:
+    """Without lone surrogates, which a document may hold and Parquet cannot."""
+    return {key: value.encode(errors="replace").decode() if isinstance(value, str) else value for key, value in sample.items()}

@@ -1,0 +1,167 @@
+"""Checkpoints to score rows and samples, a ladder in one go."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from harness.config import RunConfig, from_mapping
+from harness.data.cache import digest
+from harness.errors import UserError
+from harness.interfaces.suite import HeldOut, SuiteConfig
+from harness.rundir import CHECKSUMS, RunDir, checksum
+from harness.scoring.progress import Progress
+
+if TYPE_CHECKING:
+    from harness.scoring.evaluate import Prepared
+
+Row = dict[str, Any]
+
+
+def score_runs(
+    runs: Sequence[RunDir],
+    suite: SuiteConfig,
+    held_out: Sequence[HeldOut],
+    *,
+    checkpoint: int | None = None,
+    workers: int = 1,
+    quiet: bool = False,
+) -> list[Row]:
+    """Scores one checkpoint of each run and adds the rows and samples to the runs; returns the new rows.
+
+    For runs that share a tokenizer, tasks are built and requests tokenised once. A checkpoint that this suite with
+    these settings has scored already is left. held_out: of the runs' corpus, the same for all of them. checkpoint: a
+    step; null: each run's last. workers: models scored side by side, in forked processes; quiet: no progress.
+
+    Raises UserError where a checkpoint is missing, or a task cannot be had or asked.
+    """
+    settings = settings_digest(suite)
+    missing = [c for c in map(lambda run: _checkpoint(run, checkpoint), runs) if not _is_scored(c, settings)]
+    by_tokenizer: dict[str, list[Checkpoint]] = {}
+    for found in missing:
+        by_tokenizer.setdefault(checksum(found.run.path / "tokenizer" / CHECKSUMS), []).append(found)
+    rows: list[Row] = []
+    with Progress(len(missing), quiet) as shown:
+        for group in by_tokenizer.values():
+            rows += _score_group(group, suite, held_out, settings, workers, shown)
+    return rows
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    run: RunDir
+    step: int
+
+    def bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.run.checkpoint(self.step).glob("model*"))
+
+
+def settings_digest(suite: SuiteConfig) -> str:
+    """A hash of all that determines a suite's questions but the run itself."""
+    settings = [suite.fingerprint(), suite.results_version, version("lm_eval")]
+    return digest(settings)[:12]
+
+
+def _checkpoint(run: RunDir, step: int | None) -> Checkpoint:
+    last = run.last_whole_checkpoint() if step is None else (step, run.checkpoint(step))
+    if last is None or not last[1].is_dir():
+        steps = ", ".join(str(at) for at, _ in run.checkpoints()) or "none"
+        raise UserError(f"Run {run.id} has no checkpoint{'' if step is None else f' at step {step}'} to score; it has {steps}.")
+    return Checkpoint(run, last[0])
+
+
+def _is_scored(checkpoint: Checkpoint, settings: str) -> bool:
+    """Whether all rows are there that were written together; another suite's may have taken the place of some."""
+    rows = [r for r in checkpoint.run.scores() if r["checkpoint"] == checkpoint.step and r.get("settings") == settings]
+    return bool(rows) and len(rows) == rows[0]["together"]
+
+
+def _score_group(
+    group: Sequence[Checkpoint],
+    suite: SuiteConfig,
+    held_out: Sequence[HeldOut],
+    settings: str,
+    workers: int,
+    shown: Progress,
+) -> list[Row]:
+    from harness.scoring.evaluate import Prepared
+
+    config = from_mapping(RunConfig, group[0].run.config())
+    tokenizer = config.tokenizer.load(group[0].run.path / "tokenizer")
+    shown.say(f"suite {suite.name}: making the tasks")
+    prepared = Prepared(suite.build(held_out, tokenizer), tokenizer, suite.limit)
+    work = functools.partial(_score_one, prepared, suite.name, settings)
+    largest_first = sorted(group, key=lambda checkpoint: -checkpoint.bytes())
+    rows: list[Row] = []
+    for checkpoint, new in _each(work, largest_first, min(workers, len(group)), shown, prepared.requests()):
+        rows += new
+        shown.finished(checkpoint.run.id)
+    return rows
+
+
+#: What a forked worker does; set before the fork, so that nothing of it is pickled.
+_work: Callable[..., list[Row]] | None = None
+
+
+def _each(
+    work: Callable[..., list[Row]], checkpoints: Sequence[Checkpoint], workers: int, shown: Progress, requests: int
+) -> Iterator[tuple[Checkpoint, list[Row]]]:
+    global _work
+    if workers <= 1:
+        for checkpoint in checkpoints:
+            yield checkpoint, work(checkpoint, lambda answered: shown.advance(answered / requests))
+        return
+    _work = work
+    try:
+        with multiprocessing.get_context("fork").Pool(workers) as pool:
+            for place, rows in pool.imap_unordered(_in_worker, enumerate(checkpoints)):
+                yield checkpoints[place], rows
+    finally:
+        _work = None
+
+
+def _in_worker(job: tuple[int, Checkpoint]) -> tuple[int, list[Row]]:
+    assert _work is not None
+    return job[0], _work(job[1], None)
+
+
+def _score_one(
+    prepared: Prepared, suite: str, settings: str, checkpoint: Checkpoint, progress: Callable[[int], None] | None
+) -> list[Row]:
+    import torch
+
+    from harness.scoring.model import LanguageModel
+    from harness.scoring.samples import write_samples
+    from harness.training.train import load_model
+
+    run, step = checkpoint.run, checkpoint.step
+    model, config, _ = load_model(run, step)
+    torch.set_num_threads(config.trainer.threads)
+    if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
+        model = model.cuda()
+    length = min(config.data.sequence_length, model.maximum_length or config.data.sequence_length)
+    scored = prepared.evaluate(LanguageModel(model, prepared.encoder, length, progress=progress))
+    for task, samples in scored.samples.items():
+        write_samples(run, task, step, samples)
+    rows = [
+        {
+            "run": run.id,
+            "checkpoint": step,
+            "suite": suite,
+            "task": value.task,
+            "metric": value.metric,
+            "value": value.value,
+            "stderr": value.stderr,
+            "n": value.n,
+            "likelihood": config.method.likelihood,
+            "settings": settings,
+            "together": len(scored.values),
+        }
+        for value in scored.values
+    ]
+    run.add_scores(rows)
+    return rows
