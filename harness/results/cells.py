@@ -1,0 +1,114 @@
+"""Points of a ladder, averaged over seeds: what every law is fitted to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import Any
+
+from harness.interfaces.analysis import Point
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All seeds of one size and budget. loss: their mean, nats. C: FLOPs, 6ND where none were given."""
+
+    N: float
+    D: float
+    C: float
+    loss: float
+    seeds: int
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What the seed alone changes. nats: pooled standard deviation of the loss; relative: of log loss."""
+
+    nats: float
+    relative: float
+    freedom: int  #: degrees of freedom: points less cells
+
+
+def finite(points: Iterable[Point]) -> tuple[list[Point], list[Point]]:
+    """The points that a law can use, and those whose loss (or N, or D) is no positive number: runs that diverged."""
+    used: list[Point] = []
+    left: list[Point] = []
+    for point in points:
+        good = all(math.isfinite(value) and value > 0 for value in (point.N, point.D, point.loss))
+        (used if good else left).append(point)
+    return used, left
+
+
+def averaged(points: Sequence[Point]) -> list[Cell]:
+    """One cell for each N and D, in the order of D, then N."""
+    cells = []
+    for (N, D), own in _by_size(points).items():
+        C = own[0].C if math.isfinite(own[0].C) else 6 * N * D
+        loss = fmean(point.loss for point in own)
+        cells.append(
+            Cell(float(N), float(D), float(C), float(loss), len(own), tuple(point.run for point in own if point.run))
+        )
+    return sorted(cells, key=lambda cell: (cell.D, cell.N))
+
+
+def seed_noise(points: Sequence[Point]) -> Noise | None:
+    """Pooled over the cells with more than one seed; None where there is none."""
+    groups = [own for own in _by_size(points).values() if len(own) > 1]
+    freedom = sum(len(own) - 1 for own in groups)
+    if not freedom:
+        return None
+    nats = sum(_squares([point.loss for point in own]) for own in groups)
+    relative = sum(_squares([math.log(point.loss) for point in own]) for own in groups)
+    return Noise(math.sqrt(nats / freedom), math.sqrt(relative / freedom), freedom)
+
+
+def budgets(cells: Sequence[Cell], tolerance: float = 0.01) -> dict[float, list[Cell]]:
+    """The cells of each budget D, in the order of N. Budgets rounded to whole steps count as one up to `tolerance`."""
+    groups: dict[float, list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.D):
+        key = next((D for D in groups if 1 + tolerance >= cell.D / D), cell.D)
+        groups.setdefault(key, []).append(cell)
+    return {D: sorted(own, key=lambda cell: cell.N) for D, own in groups.items()}
+
+
+def distinct(values: Iterable[float], tolerance: float = 0.01) -> list[float]:
+    """The values that differ by more than a share of `tolerance`, ascending."""
+    found: list[float] = []
+    for value in sorted(values):
+        if not found or value > found[-1] * (1 + tolerance):
+            found.append(value)
+    return found
+
+
+def rises(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Where loss does not fall from one N to the next at one D, or from one D to the next at one N: one row each."""
+    rows = []
+    for own in budgets(cells).values():
+        rows += _rises(own, "N")
+    for N in distinct((cell.N for cell in cells), tolerance=0):
+        rows += _rises(sorted((cell for cell in cells if cell.N == N), key=lambda cell: cell.D), "D")
+    return rows
+
+
+def _rises(line: Sequence[Cell], along: str) -> list[dict[str, Any]]:
+    return [
+        {"along": along, "N": after.N, "D": after.D, "from": getattr(before, along), "rise": after.loss - before.loss}
+        for before, after in pairwise(line)
+        if after.loss >= before.loss
+    ]
+
+
+def _by_size(points: Sequence[Point]) -> dict[tuple[float, float], list[Point]]:
+    groups: dict[tuple[float, float], list[Point]] = {}
+    for point in points:
+        groups.setdefault((point.N, point.D), []).append(point)
+    return groups
+
+
+def _squares(values: Sequence[float]) -> float:
+    mean = fmean(values)
+    return sum((value - mean) ** 2 for value in values)
