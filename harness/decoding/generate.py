@@ -51,7 +51,7 @@ def _stops_at(tokens: frozenset[int]) -> Callable[[list[int]], bool]:
 
 
 def _fitting(prompts: Sequence[Sequence[int]], max_new_tokens: int, maximum_length: int | None) -> list[list[int]]:
-    """The prompts, cut on the left to what the model can see beside the new tokens. The last new token is never seen."""
+    """The prompts, cut on the left to what the model can see beside the new tokens, of which the last is never seen."""
     if empty := [row for row, prompt in enumerate(prompts) if not prompt]:
         raise UserError(f"Prompt {empty[0]} is empty. Begin it with the token that ends a document.")
     if maximum_length is None:
@@ -59,7 +59,7 @@ def _fitting(prompts: Sequence[Sequence[int]], max_new_tokens: int, maximum_leng
     room = maximum_length - max_new_tokens + 1
     if room < 1:
         raise UserError(
-            f"max_new_tokens={max_new_tokens} leaves no room for a prompt: the model sees {maximum_length} tokens at most."
+            f"max_new_tokens={max_new_tokens} leaves no room for a prompt: the model sees {maximum_length} tokens."
         )
     return [list(prompt[-room:]) for prompt in prompts]
 

@@ -38,6 +38,9 @@ class PositionConfig(PluginConfig):
         """The longest sequence it knows, in tokens; None: no bound."""
         return None
 
+    def check_head(self, head_width: int) -> None:
+        """Raises ConfigError where queries and keys of so many channels cannot be turned."""
+
     def build(self, width: int, head_width: int) -> Any:
         raise NotImplementedError
 

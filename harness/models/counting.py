@@ -42,7 +42,7 @@ class Account:
 
     @property
     def training_flops(self) -> int:
-        """Exact FLOPs of forward and backward for one token: the backward pass has two products for each of the forward's."""
+        """Exact FLOPs of forward and backward for one token: backward, two products stand for each of the first."""
         return 3 * self.forward_flops
 
     def six_n(self, parameters: int | None = None) -> int:

@@ -38,10 +38,10 @@ def count_on_meta(config: ArchitectureConfig, vocabulary: int, sequence_length: 
 def flops_on_meta(model: Model, sequence_length: int) -> dict[str, int]:
     """FLOPs of the forward pass for one token, by child of the body and by head, as PyTorch's counter has them.
 
-    model: on the meta device, where attention is taken apart into matrix products (the CPU's own kernel is not counted).
+    model: on the meta device, where attention is taken apart into matrix products (the CPU's kernel is not counted).
     """
     inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
-    with FlopCounterMode(display=False, depth=None) as counter:
+    with FlopCounterMode(display=False) as counter:
         model.logits(inputs_BT, head=next(iter(model.heads)))
     counted = {name.removeprefix("Model."): sum(n.values()) for name, n in counter.get_flop_counts().items()}
     found: Counter[str] = Counter()

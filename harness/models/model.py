@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.interfaces.architecture import Body
 from harness.interfaces.visibility import Causal, Condition, Visibility
 
 
@@ -17,7 +18,9 @@ class Model(nn.Module):
     maximum_length: the longest sequence it can see, in tokens; None: no bound.
     """
 
-    def __init__(self, body: nn.Module, heads: Mapping[str, nn.Module], maximum_length: int | None = None) -> None:
+    body: Body
+
+    def __init__(self, body: Body, heads: Mapping[str, nn.Module], maximum_length: int | None = None) -> None:
         super().__init__()
         self.body = body
         self.heads = nn.ModuleDict(heads)

@@ -101,14 +101,21 @@ _NO_MATTER = ("vocabulary", "dropout", "embedding_dropout", "residual_dropout", 
 
 
 def _family(config: Any) -> Family:
-    return FAMILIES["gpt2" if config.position.name == "learned" else "llama"]
+    """The model type that is made of the same parts."""
+    for family in FAMILIES.values():
+        if all(getattr(config, kind, None) and getattr(config, kind).name == name for kind, name in family.parts.items()):
+            return family
+    raise UserError(
+        f"No model of transformers is made of this architecture's parts: known are {' and '.join(FAMILIES)}, "
+        f"of {' and of '.join(', '.join(family.parts.values()) for family in FAMILIES.values())}."
+    )
 
 
 def _computes(config: Any) -> dict[str, Any]:
     """What determines the logits, flat, with the options that stand for others resolved."""
     values = {name: value for name, value in _flat(to_mapping(config), "") if name.split(".")[-1] not in _NO_MATTER}
     resolved = {
-        "attention.key_value_heads": getattr(config.attention, "shared_heads", None),
+        "attention.key_value_heads": config.attention.shared_heads,
         "feedforward.hidden": config.feedforward.hidden_width(config.width),
         "feedforward.multiple": None,
         "feedforward.rounding": None,

@@ -24,8 +24,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Family:
-    """A model type of theirs. prefix: of every name but the head's; tokens: their embedding table."""
+    """A model type of theirs.
 
+    parts: the plugins that it is made of, by kind. prefix: of every name but the head's; tokens: their embedding table.
+    values, config: between their config and the values of ours. rows: every tensor.
+    """
+
+    parts: Mapping[str, str]
     prefix: str
     tokens: str
     values: Callable[[Mapping[str, Any]], dict[str, Any]]

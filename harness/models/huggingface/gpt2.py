@@ -84,4 +84,17 @@ def _rows(config: Any) -> Iterator[Row]:
         yield Row(OUR_HEAD, (THEIR_HEAD,))
 
 
-GPT2 = Family("transformer.", "transformer.wte.weight", _values, _config, _rows)
+GPT2 = Family(
+    parts={
+        "attention": "multi_head",
+        "position": "learned",
+        "feedforward": "mlp",
+        "norm": "layernorm",
+        "head": "language_model",
+    },
+    prefix="transformer.",
+    tokens="transformer.wte.weight",
+    values=_values,
+    config=_config,
+    rows=_rows,
+)

@@ -91,4 +91,17 @@ def _rows(config: Any) -> Iterator[Row]:
         yield Row(OUR_HEAD, (THEIR_HEAD,))
 
 
-LLAMA = Family("model.", "model.embed_tokens.weight", _values, _config, _rows)
+LLAMA = Family(
+    parts={
+        "attention": "multi_head",
+        "position": "rotary",
+        "feedforward": "gated",
+        "norm": "rmsnorm",
+        "head": "language_model",
+    },
+    prefix="model.",
+    tokens="model.embed_tokens.weight",
+    values=_values,
+    config=_config,
+    rows=_rows,
+)

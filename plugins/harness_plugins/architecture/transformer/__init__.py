@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -70,8 +71,14 @@ class TransformerConfig(ArchitectureConfig):
         for name in self.blocks:
             if name not in self.pattern:
                 raise ConfigError(f"blocks.{name} is used nowhere: pattern={self.pattern} does not name it.")
+        head_width = self.attention.head_width(self.width)
+        self.position.check_head(head_width)
         for block in self.layer_blocks():
-            block.attention.head_width(self.width)
+            if block.attention.head_width(self.width) != head_width:
+                raise ConfigError(
+                    f"A block has heads of {block.attention.head_width(self.width)} channels and the others of "
+                    f"{head_width}: give all the same number, since one position serves all layers."
+                )
 
     def layer_blocks(self) -> list[TransformerConfig]:
         """For each layer, this config with its block's differences applied."""
@@ -81,7 +88,9 @@ class TransformerConfig(ArchitectureConfig):
         return [blocks[self.pattern[layer % len(self.pattern)]] for layer in range(self.layers)]
 
     def _block(self, name: str) -> TransformerConfig:
-        differences = self.blocks[name] or {}
+        differences = {} if self.blocks[name] is None else self.blocks[name]
+        if not isinstance(differences, Mapping):
+            raise ConfigError(f"blocks.{name}={differences!r} is not a mapping of parts to what differs in them.")
         for part in differences:
             if part not in BLOCK_PARTS:
                 raise ConfigError(f"blocks.{name}.{part} is no part of a block. {suggest(part, BLOCK_PARTS)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -35,6 +35,10 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.residual_dropout)
         self.pre = config.placement == "pre"
 
+    def start(self, batch: int, length: int) -> Any:
+        """An empty decoding state of this layer."""
+        return self.attention.start(batch, length)
+
     def forward(
         self, hidden_BTC: torch.Tensor, positions: Any, view: View, state: Any
     ) -> tuple[torch.Tensor, Any, dict[str, tuple[torch.Tensor, float]]]:
@@ -63,11 +67,14 @@ class Transformer(nn.Module):
         self.norm = config.norm.build(config.width) if config.placement == "pre" else nn.Identity()
 
     @property
-    def embedding_VC(self) -> nn.Parameter:
+    def embedding_VC(self) -> torch.Tensor:
         return self.tokens.weight
 
     def start(self, batch: int, length: int) -> DecodingState:
-        return DecodingState([block.attention.start(batch, length) for block in self.blocks])
+        return DecodingState([block.start(batch, length) for block in self.layers()])
+
+    def layers(self) -> list[Block]:
+        return cast(list[Block], list(self.blocks))
 
     def forward(
         self,
@@ -91,7 +98,7 @@ class Transformer(nn.Module):
         prepared = self.position.prepare(positions)
 
         auxiliary: dict[str, tuple[torch.Tensor, float]] = {}
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.layers()):
             before = state.layers[layer] if state is not None else None
             hidden_BTC, after, losses = block(hidden_BTC, prepared, view, before)
             if state is not None:
@@ -106,8 +113,8 @@ class Transformer(nn.Module):
     def initialise(self, model: nn.Module) -> None:
         """N(0, init_std) for matrices and embeddings; smaller by √(2 × layers) where one writes to the residual stream.
 
-        GPT-2 (Radford et al. 2019, section 2.3) scales so; LLaMA's paper does not say what it does, and its preset follows
-        `transformers`, which does not scale.
+        GPT-2 (Radford et al. 2019, section 2.3) scales so; LLaMA's paper does not say what it does, and its presets
+        follow `transformers`, which does not scale.
         """
         residual = self.config.init_std / (2 * self.config.layers) ** 0.5 if self.config.init_scale_residual else None
         normal(model, self.config.init_std, residual)

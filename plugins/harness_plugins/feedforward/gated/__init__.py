@@ -1,5 +1,6 @@
 """Gated linear units (Shazeer 2020, “GLU variants improve Transformer”): SwiGLU, GeGLU, ReGLU."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,10 @@ HARNESS_INTERFACE = 1
 @dataclass(kw_only=True)
 class GatedConfig(FeedforwardConfig):
     activation: str = option(
-        "silu", "of the gate; silu: SwiGLU; gelu or gelu_tanh: GeGLU; relu: ReGLU", choices=("silu", "gelu", "gelu_tanh", "relu")
-    )  # fmt: skip
+        "silu",
+        "of the gate; silu: SwiGLU; gelu or gelu_tanh: GeGLU; relu: ReGLU",
+        choices=("silu", "gelu", "gelu_tanh", "relu"),
+    )
     hidden: int | None = option(None, "channels of the hidden layer; null: multiple × width", minimum=1)
     multiple: float = option(
         8 / 3, "channels of the hidden layer, in widths; 8/3 costs what an mlp of 4 does", minimum=0.0
@@ -23,7 +26,7 @@ class GatedConfig(FeedforwardConfig):
     bias: bool = option(False, "whether the projections have biases")
 
     def hidden_width(self, width: int) -> int:
-        return self.hidden or max(1, -(-int(self.multiple * width) // self.rounding)) * self.rounding
+        return self.hidden or math.ceil(max(1, int(self.multiple * width)) / self.rounding) * self.rounding
 
     def parameters(self, width: int) -> int:
         hidden = self.hidden_width(width)

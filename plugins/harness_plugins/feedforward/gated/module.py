@@ -9,7 +9,7 @@ from harness.models.activations import ACTIVATIONS
 
 
 class Gated(nn.Module):
-    """down(activation(gate(x)) · up(x)) (Shazeer 2020, equation 6). One matrix projects to gate and up, in this order."""
+    """down(activation(gate(x)) · up(x)) (Shazeer 2020, equation 6). One matrix makes gate and up, in this order."""
 
     writes = ("down.weight",)
 

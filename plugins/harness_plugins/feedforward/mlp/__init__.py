@@ -1,5 +1,6 @@
 """The two-layer feed-forward network (Vaswani et al. 2017, equation 2), with GELU where GPT-2 has it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ class MLPConfig(FeedforwardConfig):
     bias: bool = option(False, "whether the projections have biases")
 
     def hidden_width(self, width: int) -> int:
-        return self.hidden or max(1, -(-int(self.multiple * width) // self.rounding)) * self.rounding
+        return self.hidden or math.ceil(max(1, int(self.multiple * width)) / self.rounding) * self.rounding
 
     def parameters(self, width: int) -> int:
         hidden = self.hidden_width(width)

@@ -16,11 +16,13 @@ class RotaryConfig(PositionConfig):
         10000.0, "base of the wavelengths: channel pair d turns base^(-2d/D) radians each place", minimum=1.0
     )
 
+    def check_head(self, head_width: int) -> None:
+        if head_width % 2:
+            raise ConfigError(f"position=rotary turns pairs of channels, but a head has {head_width}: choose other heads.")
+
     def build(self, width: int, head_width: int) -> Any:
         from harness_plugins.position.rotary.module import Rotary
 
-        if head_width % 2:
-            raise ConfigError(f"Rotary positions turn pairs of channels, but a head has {head_width}. Make it even.")
         return Rotary(self.base, head_width)
 
 

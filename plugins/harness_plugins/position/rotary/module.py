@@ -16,15 +16,15 @@ class Rotary(Position):
 
     def __init__(self, base: float, head_width: int) -> None:
         super().__init__()
-        self.base, self.half = base, head_width // 2
+        self.base, self.pairs = base, head_width // 2
 
     def prepare(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """cos and sin, (T, 1, D) or (B, T, 1, D); the sine carries the sign of its term."""
-        exponents = torch.arange(self.half, device=positions.device, dtype=torch.float32) / self.half
+        exponents = torch.arange(self.pairs, device=positions.device, dtype=torch.float32) / self.pairs
         angles = positions[..., None, None].float() * self.base**-exponents
         cos, sin = angles.cos(), angles.sin()
         return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
     def rotate(self, heads_BTHD: torch.Tensor, prepared: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         cos, sin = (table.to(heads_BTHD.dtype) for table in prepared)
-        return heads_BTHD * cos + heads_BTHD.roll(self.half, dims=-1) * sin
+        return heads_BTHD * cos + heads_BTHD.roll(self.pairs, dims=-1) * sin
