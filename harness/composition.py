@@ -67,7 +67,7 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return hydra_compose(name, overrides=for_hydra(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(_explain(error, overrides, name)) from error
+        raise ConfigError(explain(error, overrides, name)) from error
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:
@@ -102,7 +102,7 @@ def _one_line(error: BaseException) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def _explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
+def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
     """Hydra's exception in one paragraph, with what would be right."""
     cause = error.__cause__ or error
     group = re.search(r"Could not find '([\w/.:-]+)/([^/']+)'", str(error))

@@ -19,9 +19,8 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_id
     ``done(results)``. Returns Hydra's JobReturn for each job, in order.
     """
     configs = [_compose(launcher, list(o), initial_job_idx + i) for i, o in enumerate(job_overrides)]
-    check = getattr(launcher.task_function, "check", None)
-    for config in configs if check else []:
-        check(config)
+    for config in configs:
+        getattr(launcher.task_function, "check", lambda config: None)(config)
     getattr(launcher.task_function, "before_fork", lambda: None)()
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         jobs = [_job(launcher, config, Path(folder) / str(i)) for i, config in enumerate(configs)]

@@ -10,7 +10,7 @@ from harness import __version__
 from harness.config import RunConfig, to_mapping
 from harness.identity import code
 from harness.planning.plan import Plan, dataset
-from harness.planning.reuse import Decision, start_or_refuse
+from harness.planning.reuse import Decision, start
 from harness.rundir import RunDir, write_json
 
 
@@ -22,7 +22,7 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
     """
     from harness.training.train import TrainingJob, train
 
-    decision = start_or_refuse(plan)
+    decision = start(plan)
     if decision.action != "reuse":
         data = dataset(plan.config)
         begin(plan, decision.run)

@@ -49,12 +49,17 @@ def _different_code(made_by: dict[str, Any], now: dict[str, Any]) -> str:
     return f"It was made by other code ({made_by.get('digest')}) than is installed now ({now['digest']})."
 
 
-def start_or_refuse(plan: Plan) -> Decision:
-    """The decision, carried out as far as the directory goes: an old one is moved aside for retrain=true.
-    Raises UserError where reuse is refused."""
+def allowed(plan: Plan) -> Decision:
+    """The decision. Raises UserError where reuse is refused."""
     decision = decide(plan)
     if decision.action == "refuse":
         raise UserError(f"Run {plan.id} in {decision.run.path}: {decision.reason}")
+    return decision
+
+
+def start(plan: Plan) -> Decision:
+    """The decision, carried out as far as the directory goes: an old one is moved aside for retrain=true."""
+    decision = allowed(plan)
     if plan.config.retrain and decision.run.path.exists():
         _move_aside(decision.run.path)
     return decision

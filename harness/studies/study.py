@@ -14,8 +14,8 @@ from harness.interfaces.analysis import Finding, Point
 from harness.launch.local import Job, Outcome, Pool, workers_here
 from harness.launch.progress import Watch
 from harness.launch.run import carry_out
-from harness.planning.plan import Plan, dataset, resolve
-from harness.planning.reuse import Decision, decide
+from harness.planning.plan import Plan, data_fingerprint, dataset, resolve
+from harness.planning.reuse import Decision, allowed
 from harness.rundir import RunDir, read_json, write_json
 from harness.studies.sweep import Sweep, expand
 
@@ -41,10 +41,7 @@ class Study:
 
     def carry_out(self) -> list[Outcome]:
         """Trains and scores what is missing. Returns the runs that failed; the others are finished and scored."""
-        decisions = {plan.id: decide(plan) for plan in self.plans}
-        for id, decision in decisions.items():
-            if decision.action == "refuse":
-                raise UserError(f"Run {id} in {decision.run.path}: {decision.reason}")
+        decisions = {plan.id: allowed(plan) for plan in self.plans}
         _say_decisions(decisions)
         missing = [plan for plan in self.plans if decisions[plan.id].action != "reuse"]
         failed = self._train(missing) if missing else []
@@ -68,11 +65,17 @@ class Study:
         return failed
 
     def _score(self) -> None:
-        from harness.studies.scoring import score_ladder
+        """Scores what is finished; runs that share suite and data in one go."""
+        from harness.scoring.score import score_runs
 
-        done = [(plan, run) for plan, run in zip(self.plans, self.runs, strict=True) if run.state() == "finished"]
-        if done and done[0][0].config.suite is not None:
-            score_ladder(done)
+        groups: dict[str, list[tuple[Plan, RunDir]]] = {}
+        for plan, run in zip(self.plans, self.runs, strict=True):
+            if plan.config.suite is not None and run.state() == "finished":
+                groups.setdefault(repr(plan.config.suite) + data_fingerprint(plan.config), []).append((plan, run))
+        for group in groups.values():
+            config = group[0][0].config
+            workers = workers_here(config.launcher.workers, _gpus(group[0][0]))
+            score_runs([run for _, run in group], config.suite, dataset(config).held_out, workers=workers)
 
 
 def _gpus(plan: Plan) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from harness.cli import Verb
-from harness.config import RunConfig
-from harness.errors import RunFailed, UserError
+from harness.config import ConfigError, RunConfig
+from harness.errors import RunFailed
 from harness.help import verb_help
 from harness.verbs.arguments import asks_help
 
@@ -46,17 +46,14 @@ class TrainTask:
     """The task that Hydra calls, with what our launcher asks of it around the jobs."""
 
     def __call__(self, composed: Any) -> None:
-        from harness.composition import typed
-
-        one_run(cast(RunConfig, typed(composed)), quiet=not sys.stderr.isatty())
+        one_run(_typed(composed), quiet=not sys.stderr.isatty())
 
     def check(self, composed: Any) -> None:
         """Called for every job before the first is started."""
-        from harness.composition import typed
         from harness.planning.plan import resolve
+        from harness.planning.reuse import allowed
 
-        with user_errors():
-            resolve(cast(RunConfig, typed(composed)))
+        allowed(resolve(_typed(composed)))
 
     def before_fork(self) -> None:
         """Imports what is heavy once, for all jobs."""
@@ -64,49 +61,37 @@ class TrainTask:
         import harness.training.train  # noqa: F401
 
     def done(self, results: Sequence[Any]) -> None:
-        """Tells every failure; one failed run is exit code 1."""
+        """One failed run is exit code 1, after the others have ended."""
         failed = [r for r in results if r.status.name != "COMPLETED"]
-        for result in failed:
-            print(f"harness: a run failed ({' '.join(result.overrides or [])}): {result._return_value}", file=sys.stderr)
         if failed:
-            raise SystemExit(1)
+            each = "; ".join(f"{' '.join(r.overrides or [])}: {r._return_value}" for r in failed)
+            raise RunFailed(f"{len(failed)} of {len(results)} runs failed. {each}")
 
 
-class _Ended(SystemExit):
-    """Passes through Hydra, which would turn any other exception into noise."""
+def _typed(composed: Any) -> RunConfig:
+    from harness.composition import typed
 
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(2)
-        self.error = error
-
-
-@contextlib.contextmanager
-def user_errors() -> Iterator[None]:
-    """Lets our own errors pass through Hydra untouched."""
-    try:
-        yield
-    except (UserError, RunFailed, KeyboardInterrupt) as error:
-        raise _Ended(error) from error
+    return cast(RunConfig, typed(composed))
 
 
 def under_hydra(words: list[str], name: str, task: Any) -> int:
-    """Hydra's own main, with its habits that write files turned off; our errors end as ours do."""
+    """Hydra's own main; its exceptions come to us whole, and end as ours do."""
     import hydra
+    from hydra.errors import HydraException
 
-    from harness.composition import compose, for_hydra, prepare_hydra
+    from harness.composition import compose, explain, for_hydra, prepare_hydra, typed
     from harness.plugins import config_folder
 
     prepare_hydra()
-    many = any(word in ("-m", "--multirun") for word in words)
-    if not many:
-        compose([word for word in words if "=" in word and not word.startswith("-")], name)
-    quiet = ["hydra.run.dir=.", "hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
-    quiet += ["hydra/job_logging=none", "hydra/hydra_logging=none"]
-    before, sys.argv = sys.argv, ["harness", *for_hydra(words), *quiet]
+    overrides = [word for word in words if "=" in word and not word.startswith("-")]
+    if not any(word in ("-m", "--multirun") for word in words):
+        typed(compose(overrides, name), name)
+    before, sys.argv = sys.argv, ["harness", *for_hydra(words)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(task)()
-    except _Ended as end:
-        raise end.error from None
+    except HydraException as error:
+        raise ConfigError(explain(error, overrides, name)) from error
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     finally:

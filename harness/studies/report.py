@@ -1,0 +1,49 @@
+"""From a study's folder to its report: everything is read from disk, so it can be written again at any time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.interfaces.analysis import Finding
+from harness.reports.content import Report
+from harness.reports.write import write
+from harness.results.rows import read_manifest
+from harness.rundir import RunDir, write_json
+from harness.studies.baselines import baselines_of
+from harness.studies.study import analyse, kept, points_of
+
+
+def write_report(name: str, studies: str) -> tuple[Path, list[Finding]]:
+    """Analyses a study's finished runs and writes ``report.html``, ``figures/`` and ``findings.json`` into its folder."""
+    study = kept(name, studies)
+    folder, runs = Path(study["folder"]), [RunDir(Path(run)) for run in study["runs"]]
+    findings = analyse(study["analyses"], points_of(runs))
+    write_json(folder / "findings.json", [_plain(finding) for finding in findings])
+    return write(content(study, folder, runs, findings), folder), findings
+
+
+def content(study: dict[str, Any], folder: Path, runs: list[RunDir], findings: list[Finding]) -> Report:
+    manifests = [read_manifest(run.path) or {"id": run.id, "state": "missing"} for run in runs]
+    finished = [run for run in runs if run.state() == "finished"]
+    best = min(finished, key=lambda run: run.manifest()["result"]["held_out_loss"] or float("inf"), default=None)
+    return Report(
+        name=study["name"],
+        question=study["question"],
+        created=max((str(m.get("created", "")) for m in manifests), default=""),
+        command=study["command"],
+        runs_folder=runs[0].path.parent if runs else Path("runs"),
+        runs=manifests,
+        curves={run.id: [(r["step"], r["tokens"], r["loss"]) for r in run.metrics()] for run in finished},
+        scores=[row for run in finished for row in run.scores()],
+        findings=findings,
+        baselines=baselines_of(best, folder) if best else [],
+        chance={row["task"]: 0.5 for run in finished for row in run.scores() if row["metric"] == "margin"},
+        sweep=study["sweep"],
+    )
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    parts = {key: getattr(finding, key) for key in ("analysis", "verdict", "sentences", "values", "tables")}
+    return dict(json.loads(json.dumps(parts)))
