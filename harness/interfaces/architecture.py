@@ -50,7 +50,8 @@ class PartCount:
 class Body(Protocol):
     """What an architecture's body promises. `embedding_VC` is the token table that a tied head shares."""
 
-    embedding_VC: torch.Tensor
+    @property
+    def embedding_VC(self) -> torch.Tensor: ...
 
     def __call__(
         self,

@@ -43,7 +43,9 @@ def prompts(*lengths: int) -> list[list[int]]:
     return [torch.randint(VOCABULARY, (length,), generator=generator).tolist() for length in lengths]
 
 
-@pytest.mark.parametrize("lengths", [(7,), (6, 6, 6), (1, 9, 4, 9)], ids=["one row", "equal lengths", "unequal lengths"])
+@pytest.mark.parametrize(
+    "lengths", [(7,), (6, 6, 6), (1, 9, 4, 9)], ids=["one row", "equal lengths", "unequal lengths"]
+)
 @pytest.mark.parametrize("values", KINDS.values(), ids=KINDS.keys())
 def test_greedy_decoding_equals_the_slow_loop(transformer, values, lengths):
     model, rows = build(transformer, **values), prompts(*lengths)
@@ -78,9 +80,7 @@ def test_sampling_depends_on_the_generator_alone(transformer):
     sampler = plugin_config("sampler", {"name": "categorical", "temperature": 5.0}, "sampler").build()
 
     def sample(seed: int) -> list[list[int]]:
-        return generate(
-            model, rows, sampler=sampler, max_new_tokens=8, generator=torch.Generator().manual_seed(seed)
-        )
+        return generate(model, rows, sampler=sampler, max_new_tokens=8, generator=torch.Generator().manual_seed(seed))
 
     assert sample(0) == sample(0) != sample(1)
 

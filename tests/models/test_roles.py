@@ -11,7 +11,11 @@ from harness.models.roles import roles
 
 def test_every_parameter_of_a_transformer_has_its_role(transformer):
     model = transformer(
-        attention={"name": "multi_head", "bias": True}, position="learned", norm="layernorm", feedforward="mlp", layers=1
+        attention={"name": "multi_head", "bias": True},
+        position="learned",
+        norm="layernorm",
+        feedforward="mlp",
+        layers=1,
     ).build(100)
     found = roles(model)
     assert list(found) == [name for name, _ in model.named_parameters()]
@@ -47,7 +51,9 @@ def test_a_module_names_the_roles_of_its_own_parameters():
 
 def test_initialisation_is_the_papers(transformer):
     torch.manual_seed(0)
-    model = transformer(width=128, layers=8, attention={"name": "multi_head", "bias": True}, norm="layernorm").build(500)
+    model = transformer(width=128, layers=8, attention={"name": "multi_head", "bias": True}, norm="layernorm").build(
+        500
+    )
     residual = 0.02 / (2 * 8) ** 0.5
     for name, parameter in model.named_parameters():
         role = roles(model)[name]

@@ -48,9 +48,9 @@ def situations(draw: st.DrawFn) -> tuple[Visibility, int, int, int]:
     rows, offset, queries = draw(st.integers(1, 3)), draw(st.integers(0, 4)), draw(st.integers(1, 5))
     keys = offset + queries
     for_rows = st.lists(st.integers(0, keys), min_size=rows, max_size=rows).map(torch.tensor)
-    documents = st.lists(
-        st.lists(st.integers(0, 2), min_size=keys, max_size=keys), min_size=rows, max_size=rows
-    ).map(torch.tensor)
+    documents = st.lists(st.lists(st.integers(0, 2), min_size=keys, max_size=keys), min_size=rows, max_size=rows).map(
+        torch.tensor
+    )
     condition = st.one_of(
         st.just(Causal()),
         st.just(Full()),

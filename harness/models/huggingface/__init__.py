@@ -103,7 +103,9 @@ _NO_MATTER = ("vocabulary", "dropout", "embedding_dropout", "residual_dropout", 
 def _family(config: Any) -> Family:
     """The model type that is made of the same parts."""
     for family in FAMILIES.values():
-        if all(getattr(config, kind, None) and getattr(config, kind).name == name for kind, name in family.parts.items()):
+        if all(
+            getattr(config, kind, None) and getattr(config, kind).name == name for kind, name in family.parts.items()
+        ):
             return family
     raise UserError(
         f"No model of transformers is made of this architecture's parts: known are {' and '.join(FAMILIES)}, "

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.config import ConfigError
+from harness.errors import UserError
 from harness.interfaces.visibility import Causal, Full, Prefix, SameDocument
 
 VOCABULARY = 50
@@ -21,12 +21,17 @@ def tokens(rows: int, length: int) -> torch.Tensor:
 def test_the_default_is_a_small_llama(transformer):
     from harness.registry import registry
 
-    parts = {name: kind for part in registry().get("architecture", "transformer")(name="").defaults[1:] for name, kind in part.items()}
+    parts = {
+        name: kind
+        for part in registry().get("architecture", "transformer")(name="").defaults[1:]
+        for name, kind in part.items()
+    }
     config = transformer(width=64, layers=4, **parts)
     assert (config.position.name, config.norm.name, config.feedforward.activation) == ("rotary", "rmsnorm", "silu")
-    assert sum(part.parameters for part in config.counts(512, 128) if not part.embedding) == 4 * (
-        4 * 64**2 + 3 * 64 * 176 + 2 * 64
-    ) + 64
+    assert (
+        sum(part.parameters for part in config.counts(512, 128) if not part.embedding)
+        == 4 * (4 * 64**2 + 3 * 64 * 176 + 2 * 64) + 64
+    )
 
 
 @torch.no_grad()
@@ -141,7 +146,10 @@ def test_blocks_differ_only_where_they_say(transformer):
     config = transformer(
         layers=5,
         attention={"name": "multi_head", "heads": 2, "bias": True},
-        blocks={"local": {"attention": {"window": 3}}, "plain": {"feedforward": {"name": "mlp", "hidden": 20}, "norm": "layernorm"}},
+        blocks={
+            "local": {"attention": {"window": 3}},
+            "plain": {"feedforward": {"name": "mlp", "hidden": 20}, "norm": "layernorm"},
+        },
         pattern=["local", "local", "plain"],
     )
     layers = config.layer_blocks()
@@ -162,7 +170,10 @@ def test_blocks_differ_only_where_they_say(transformer):
         ({"pattern": ["locl"], "blocks": {"local": {}}}, "locl, which blocks does not have. Did you mean local"),
         ({"blocks": {"local": {}}}, "blocks.local is used nowhere"),
         ({"pattern": ["a"], "blocks": {"a": {"attenton": {}}}}, "Did you mean attention"),
-        ({"pattern": ["a"], "blocks": {"a": {"attention": {"windw": 3}}}}, "windw is not an option. Did you mean window"),
+        (
+            {"pattern": ["a"], "blocks": {"a": {"attention": {"windw": 3}}}},
+            "windw is not an option. Did you mean window",
+        ),
         ({"pattern": ["a"], "blocks": {"a": {"attention": "nothing"}}}, "no attention named nothing"),
         ({"pattern": ["a"], "blocks": {"a": 3}}, "blocks.a=3 is not a mapping"),
         ({"pattern": ["a"], "blocks": {"a": {"attention": {"heads": 2}}}}, "one position serves all layers"),
@@ -172,5 +183,5 @@ def test_blocks_differ_only_where_they_say(transformer):
     ],
 )
 def test_what_cannot_be_built_is_refused(transformer, values, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         transformer(**values)

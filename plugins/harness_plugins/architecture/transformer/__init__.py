@@ -49,7 +49,7 @@ class TransformerConfig(ArchitectureConfig):
         "pre", "pre: x + f(norm(x)), and a norm at the end (GPT-2, LLaMA); post: norm(x + f(x)) (Vaswani et al. 2017)",
         choices=("pre", "post"),
     )  # fmt: skip
-    blocks: dict[str, Any] = option({}, "blocks by name, each with what differs from the parts above")
+    blocks: dict[str, Any] | None = option(None, "blocks by name, each with what differs from the parts above")
     pattern: list[str] = option([], "names of blocks, repeated over the layers; empty: every layer is the plain block")
     embedding_dropout: float = option(
         0.0, "share of the embeddings' channels dropped in training", minimum=0.0, maximum=1.0
@@ -63,12 +63,13 @@ class TransformerConfig(ArchitectureConfig):
     )
 
     def check(self) -> None:
+        blocks = self.blocks or {}
         for name in self.pattern:
-            if name not in self.blocks:
+            if name not in blocks:
                 raise ConfigError(
-                    f"pattern names the block {name}, which blocks does not have. {suggest(name, self.blocks)}"
+                    f"pattern names the block {name}, which blocks does not have. {suggest(name, blocks)}"
                 )
-        for name in self.blocks:
+        for name in blocks:
             if name not in self.pattern:
                 raise ConfigError(f"blocks.{name} is used nowhere: pattern={self.pattern} does not name it.")
         head_width = self.attention.head_width(self.width)
@@ -88,6 +89,7 @@ class TransformerConfig(ArchitectureConfig):
         return [blocks[self.pattern[layer % len(self.pattern)]] for layer in range(self.layers)]
 
     def _block(self, name: str) -> TransformerConfig:
+        assert self.blocks is not None
         differences = {} if self.blocks[name] is None else self.blocks[name]
         if not isinstance(differences, Mapping):
             raise ConfigError(f"blocks.{name}={differences!r} is not a mapping of parts to what differs in them.")
@@ -98,7 +100,7 @@ class TransformerConfig(ArchitectureConfig):
             part: plugin_config(part, value, f"blocks.{name}.{part}", current=getattr(self, part))
             for part, value in differences.items()
         }
-        return replace(self, blocks={}, pattern=[], **parts)
+        return replace(self, blocks=None, pattern=[], **parts)
 
     def maximum_length(self) -> int | None:
         return self.position.maximum_length()

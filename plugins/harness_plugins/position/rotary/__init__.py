@@ -18,7 +18,9 @@ class RotaryConfig(PositionConfig):
 
     def check_head(self, head_width: int) -> None:
         if head_width % 2:
-            raise ConfigError(f"position=rotary turns pairs of channels, but a head has {head_width}: choose other heads.")
+            raise ConfigError(
+                f"position=rotary turns pairs of channels, but a head has {head_width}: choose other heads."
+            )
 
     def build(self, width: int, head_width: int) -> Any:
         from harness_plugins.position.rotary.module import Rotary
