@@ -136,8 +136,8 @@ class Documents(Sequence[Document]):
 def prepare(config: RunConfig, progress: Progress | None = None) -> Dataset:
     """The data of a run: tokenizer trained and documents tokenised, or both found in the cache.
 
-    progress(done, total), in documents, is called while shards are made, for each source in turn. Raises UserError where a
-    corpus cannot be read, has no documents, or none for training.
+    progress(done, total), in documents, is called while shards are made, for each source in turn. Raises UserError
+    where a corpus cannot be read or has nothing to train on.
     """
     content, sources, share = fingerprint(config), config.corpus.mixture(), config.data.held_out
     folder = _tokenizer_folder(config.tokenizer, config.corpus, share)

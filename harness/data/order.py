@@ -86,22 +86,21 @@ class Mixture:
 
 
 def quantise(weights: Sequence[float]) -> np.ndarray:
-    """Whole numbers nearest to the proportion of the weights, at least 1 each, their sum at most `PERIOD` or so.
+    """Whole numbers nearest to the proportion of the weights, at least 1 each; their sum is at most `PERIOD` where
+    no weight is below that part of the whole.
 
-    Of the sums that come equally near the smallest is taken: 9 and 1 for 0.9 and 0.1.
+    Every sum up to `PERIOD` is tried by largest remainders; of those that come equally near the smallest is taken:
+    9 and 1 for 0.9 and 0.1.
     """
-    shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
-    assert (shares > 0).all()
-    candidates = [_largest_remainders(shares, period) for period in range(len(shares), PERIOD + 1)]
-    return min(candidates, key=lambda counts: round(np.abs(counts / counts.sum() - shares).max(), 9))
-
-
-def _largest_remainders(shares: np.ndarray, period: int) -> np.ndarray:
-    exact = shares * period
-    counts = np.maximum(1, np.floor(exact + 1e-9)).astype(np.int64)
-    most_missing = np.argsort(counts - exact, kind="stable")
-    counts[most_missing[: max(0, period - int(counts.sum()))]] += 1
-    return counts
+    shares_S = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    assert (shares_S > 0).all()
+    sums_N = np.arange(len(shares_S), PERIOD + 1)
+    exact_NS = sums_N[:, None] * shares_S
+    counts_NS = np.maximum(1, np.floor(exact_NS + 1e-9)).astype(np.int64)
+    rank_NS = np.argsort(np.argsort(counts_NS - exact_NS, axis=1, kind="stable"), axis=1)
+    counts_NS += rank_NS < (sums_N - counts_NS.sum(axis=1))[:, None]
+    errors_N = np.abs(counts_NS / counts_NS.sum(axis=1, keepdims=True) - shares_S).max(axis=1)
+    return counts_NS[np.argmin(errors_N.round(9))]
 
 
 def randomness(seed: int) -> Randomness:

@@ -40,8 +40,8 @@ class Stream:
         for part, size in zip(self.parts, self.sizes, strict=True):
             if not size:
                 raise UserError(
-                    f"corpus {part.name} has {part.side.tokens} training tokens: too few for one sequence of "
-                    f"data.sequence_length={sequence_length} and its last target. Give it more text, or shorter sequences."
+                    f"corpus {part.name} has {part.side.tokens} training tokens: too few for a sequence of "
+                    f"data.sequence_length={sequence_length} and its last target. Give more text, or shorter sequences."
                 )
         self.mixture = Mixture([part.weight for part in self.parts])
         self.randomness = randomness(seed)

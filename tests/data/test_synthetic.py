@@ -49,7 +49,8 @@ def test_difficulty_is_what_it_says(kind: str, size) -> None:
 def test_a_document_is_its_problems_in_the_form_of_the_examination() -> None:
     text = document(seed=3, index=5, difficulty=dict.fromkeys(KINDS, (2, 6)), problems=40)
     lines = text.splitlines(keepends=True)
-    assert len(lines) == 40 and {line.partition(":")[0] for line in lines} == set(KINDS)
+    assert len(lines) == 40
+    assert {line.partition(":")[0] for line in lines} == set(KINDS)
     for line in lines:
         kind = line.partition(":")[0]
         answer = (
