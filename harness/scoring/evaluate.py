@@ -20,8 +20,9 @@ import numpy as np
 from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
 
+from harness.errors import UserError
 from harness.scoring.encoder import Encoder
-from harness.scoring.statistics import standard_error
+from harness.scoring.statistics import RATIOS, standard_error
 
 #: The seed with which lm-eval draws few-shot examples.
 FEWSHOT_SEED = 1234
@@ -75,7 +76,10 @@ class Prepared:
         scored = Scored([], {})
         with quiet():
             for name, task in self.tasks.items():
-                values, samples = _of_task(name, task)
+                try:
+                    values, samples = _of_task(name, task)
+                except Exception as error:  # whatever a task file's metrics can cause
+                    raise UserError(f"Task {name} cannot be scored: {type(error).__name__}: {error}.") from error
                 scored.values.extend(values)
                 scored.samples[name] = samples
             for group in self.groups.values():
@@ -184,9 +188,7 @@ def _number(value: Any, aggregate: Any) -> float | None:
     """A sample's own value: what it adds to a mean, or a ratio of its own; None where a single sample has none."""
     if isinstance(value, (numbers.Real, np.generic)):
         return float(value)
-    with contextlib.suppress(Exception):  # an aggregate of lm-eval or of a task file, given one sample only
-        return float(aggregate([value]))
-    return None
+    return float(aggregate([value])) if aggregate in RATIOS else None
 
 
 @contextlib.contextmanager
