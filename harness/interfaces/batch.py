@@ -22,7 +22,8 @@ class Sequences:
     """Rows cut from the shards, as numpy arrays.
 
     tokens_BS: int64, S = sequence_length + 1, so that inputs and targets can be shifted against each other.
-    documents_BS: int64, the document of each token, counted from 0 within its row.
+    documents_BS: int64, the document of each token, counted from 0 within its row; an end token belongs to the
+    document that it opens, so that it stands there as before an empty context.
     places_B: int64, each row's place in the endless stream.
     """
 

@@ -164,10 +164,12 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch) -> 
 
 
 SLOW_MAKER = """
-from tests.data.corpora import Bytes, Given, some_texts
 from harness.data import shards
-shards.os.sched_getaffinity = lambda pid: {0, 1}
-shards.shards(Given(texts=some_texts(), seconds=0.05), Bytes(), "tokenizer", 0.3, lambda done, total: print(done, flush=True))
+from tests.data.corpora import Bytes, Given, some_texts
+
+shards._cores = lambda: 2
+report = lambda done, total: print(done, flush=True)
+shards.shards(Given(texts=some_texts(), seconds=0.05), Bytes(), "tokenizer", 0.3, report)
 """
 
 

@@ -1,8 +1,10 @@
 """The endless stream against a slow and obvious one."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.data.shards import Side
@@ -15,7 +17,7 @@ END = 999
 def side(documents: list[list[int]], per_shard: int = 2) -> Side:
     """Documents as `write` would leave them, so many in a shard."""
     rows = [[*document, END] for document in documents]
-    shards = [sum(rows[i : i + per_shard], []) for i in range(0, len(rows), per_shard)]
+    shards = [list(chain(*rows[i : i + per_shard])) for i in range(0, len(rows), per_shard)]
     lengths = [len(shard) for shard in shards]
     ends = np.cumsum([len(row) for row in rows]) - 1
     return Side(
@@ -72,6 +74,7 @@ def test_each_epoch_has_each_sequence_once_in_a_new_order() -> None:
         assert orders[0] != orders[1] != orders[2]
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 3 * BLOCK), st.integers(1, 40), st.integers(0, 40))
 def test_seeking_is_asking_for_a_later_place(first: int, count: int, cut: int) -> None:
     cut = min(cut, count)

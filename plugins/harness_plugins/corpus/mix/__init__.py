@@ -30,7 +30,9 @@ class Mix(CorpusConfig):
     def mixture(self) -> Sequence[Source]:
         """The sources by label, weights normalised; a mix within a mix is spread out."""
         if not self.sources:
-            raise ConfigError("sources is empty. Give label: {name: a corpus, weight: its share} for each.")
+            raise ConfigError(
+                "sources is empty. Give +corpus.sources.<label>={name: <corpus>, weight: <share>} for each."
+            )
         weights = {label: _weight(label, values) for label, values in self.sources.items()}
         total = sum(weights.values())
         found = []
