@@ -74,8 +74,7 @@ def fit(
 def build_loop(job: TrainingJob) -> Loop:
     """The model, initialised on the CPU from its seed, and all that trains it."""
     config = job.config
-    init, data, noise = config.seeds.init, config.seeds.data, config.seeds.noise
-    assert init is not None and data is not None and noise is not None, "planning resolves the seeds"
+    init, data, noise = job.seeds
     torch.manual_seed(init)
     model = config.architecture.build(job.vocabulary)
     method = config.method.build(job.dataset.tokenizer, config.data.attend_across_documents)
@@ -103,7 +102,8 @@ def _trainer(
 ) -> Trainer:
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it helps find bugs, and costs time at every step
+    # Filling memory that is about to be overwritten helps find bugs and costs time at every step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return Trainer(
         accelerator="cpu" if device.type == "cpu" else "gpu",
         devices=1,

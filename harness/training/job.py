@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from harness.config import RunConfig
 
@@ -12,7 +12,7 @@ from harness.config import RunConfig
 class TrainingJob:
     """One run, resolved.
 
-    config: with every seed spelled out. steps: whole optimizer steps. dataset: what `harness.data` prepared.
+    steps: whole optimizer steps. dataset: what `harness.data` prepared.
     vocabulary: tokens in the embedding table. forward_flops: of one token, exact (matrix products), from the
     architecture's account.
     """
@@ -22,6 +22,12 @@ class TrainingJob:
     dataset: Any
     vocabulary: int
     forward_flops: float
+
+    @property
+    def seeds(self) -> tuple[int, int, int]:
+        """Of initialisation, data and noise."""
+        seeds = self.config.with_seeds().seeds
+        return cast("tuple[int, int, int]", (seeds.init, seeds.data, seeds.noise))
 
     @property
     def training_flops(self) -> float:

@@ -74,6 +74,13 @@ class Loop(LightningModule):
         self.losses: list[torch.Tensor] = []
         self.norms: list[torch.Tensor] = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning names its current hook here some thirty times a step, and a module's own way is slow.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def parameter_names(self) -> list[str]:
         """The trained parameters in the order in which the optimizer numbers them."""
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}

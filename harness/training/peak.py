@@ -14,8 +14,8 @@ from harness.rundir import cache_folder, read_json, write_json
 
 #: Dense bfloat16 FLOP/s by the makers' data sheets, by a part of the device's name.
 DATA_SHEETS = {
-    "B200": 2250e12, "GH200": 989e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "A10G": 70e12,
-    "A10": 125e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12, "RTX 3090": 71e12,
+    "B200": 2250e12, "GH200": 989e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12,
+    "A10G": 70e12, "A10": 125e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12, "RTX 3090": 71e12,
 }  # fmt: skip
 
 #: How MFU counts: three forward passes' worth of matrix products for each token, attention over all places.

@@ -70,8 +70,9 @@ def _train(job: TrainingJob, run: RunDir, start: int, progress: bool, interrupt:
             job.dataset.tokenizer.save(folder)
     machine = peak(device, trainer.precision, trainer.threads)
     with Progress(run.id, job.steps, progress) as shown:
-        shown.say(f"{run.id}: {job.steps} steps of {job.step_tokens} tokens{f', on from step {start}' if start else ''}; "
-                  f"MFU is {CONVENTION} of {machine.flops:.3g} FLOP/s ({machine.source})")  # fmt: skip
+        resumed = f", on from step {start}" if start else ""
+        shown.say(f"{run.id}: {job.steps} steps of {job.step_tokens} tokens{resumed}")
+        shown.say(f"MFU is {CONVENTION} of {machine.flops:.3g} FLOP/s ({machine.source})")
         loop = fit(job, run, start, device, machine, shown, interrupt)
         held_out = evaluate(loop.model.to(device), loop.method, job, interrupt.check)
     row = run.metrics()[-1]

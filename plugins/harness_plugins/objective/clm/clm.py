@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
+from harness.data.stream import positions_within
 from harness.interfaces.batch import Batch, Randomness, Sequences
 from harness.interfaces.visibility import Causal, SameDocument, Visibility
 
@@ -33,7 +33,7 @@ class CausalLanguageModelling:
         if not self.attend_across_documents:
             documents_BT = sequences.documents_BS[:, :-1]
             batch.documents_BT = torch.from_numpy(documents_BT.copy())
-            batch.positions_BT = torch.from_numpy(positions_in(documents_BT))
+            batch.positions_BT = torch.from_numpy(positions_within(documents_BT))
         return batch
 
     def counts(self, batch: Batch) -> dict[str, float]:
@@ -48,14 +48,3 @@ class CausalLanguageModelling:
         nats = F.cross_entropy(logits_BTV.float().flatten(0, 1), batch.targets_BT.flatten(), reduction="none")
         auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}
         return {"clm": (nats * batch.weights_BT.flatten()).sum(), **auxiliary}
-
-
-def positions_in(documents_BT: np.ndarray) -> np.ndarray:
-    """Each place's distance from where its document begins in its row, int64.
-
-    >>> positions_in(np.array([[0, 0, 0, 1, 1]])).tolist()
-    [[0, 1, 2, 0, 1]]
-    """
-    places_T = np.arange(documents_BT.shape[1])
-    begins_BT = np.diff(documents_BT, axis=1, prepend=-1) != 0
-    return places_T - np.maximum.accumulate(np.where(begins_BT, places_T, 0), axis=1)

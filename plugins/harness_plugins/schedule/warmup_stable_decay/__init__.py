@@ -1,4 +1,4 @@
-"""Warm-up, constant rate, linear decay (Hu et al. 2024, MiniCPM, arXiv:2404.06395; Hägele et al. 2024, arXiv:2405.18392)."""
+"""Warm-up, constant rate, linear decay (Hu et al. 2024, arXiv:2404.06395; Hägele et al. 2024, arXiv:2405.18392)."""
 
 from __future__ import annotations
 
