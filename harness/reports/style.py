@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#222222"
+GRID = "#e8e8e8"
+PAPER = "#ffffff"
 GREY = "#8a8a8a"
 BLUE = "#0072b2"  #: Okabe & Ito's palette, which every eye can tell apart
 RED = "#d55e00"
@@ -31,7 +33,7 @@ def style(axes: Axes) -> Axes:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(colors=INK, labelsize=10, color=GREY)
-    axes.grid(True, color="#e8e8e8", linewidth=0.6)
+    axes.grid(True, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     return axes
 
@@ -45,12 +47,12 @@ def legend(axes: Axes, title: str = "") -> None:
     axes.legend(frameon=False, fontsize=9.5, title=title or None, title_fontsize=9.5)
 
 
-def ramp(count: int) -> list[tuple[float, ...]]:
-    """Colours for `count` values in order, dark to light, alike for every eye (viridis without its pale end)."""
-    import matplotlib
+def ramp(count: int) -> list[str]:
+    """Colours for `count` values in order, cool to warm, all of middling lightness: seen on white and on near-black."""
+    from matplotlib.colors import LinearSegmentedColormap, to_hex
 
-    colours = matplotlib.colormaps["viridis"]
-    return [colours(0.85 * place / max(count - 1, 1)) for place in range(count)]
+    colours = LinearSegmentedColormap.from_list("ramp", ["#3f74b5", "#2b9a84", "#b18a1e", "#cf5a3c", "#a8447f"])
+    return [to_hex(colours(place / max(count - 1, 1))) for place in range(count)]
 
 
 def size(value: float) -> str:

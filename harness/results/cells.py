@@ -84,22 +84,36 @@ def distinct(values: Iterable[float], tolerance: float = 0.01) -> list[float]:
     return found
 
 
+def steps(cells: Sequence[Cell]) -> list[tuple[str, Cell, Cell]]:
+    """From each cell to the next larger: along N at one D, then along D at one N."""
+    lines = [("N", line) for line in budgets(cells).values()]
+    by_size: dict[float, list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.D):
+        by_size.setdefault(cell.N, []).append(cell)
+    lines += [("D", by_size[N]) for N in sorted(by_size)]
+    return [(along, before, after) for along, line in lines for before, after in pairwise(line)]
+
+
 def rises(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Where loss does not fall from one N to the next at one D, or from one D to the next at one N: one row each."""
-    rows = []
-    for own in budgets(cells).values():
-        rows += _rises(own, "N")
-    for N in distinct((cell.N for cell in cells), tolerance=0):
-        rows += _rises(sorted((cell for cell in cells if cell.N == N), key=lambda cell: cell.D), "D")
-    return rows
-
-
-def _rises(line: Sequence[Cell], along: str) -> list[dict[str, Any]]:
+    """The steps along which loss does not fall, one row each."""
     return [
         {"along": along, "N": after.N, "D": after.D, "from": getattr(before, along), "rise": after.loss - before.loss}
-        for before, after in pairwise(line)
+        for along, before, after in steps(cells)
         if after.loss >= before.loss
     ]
+
+
+def remarks(diverged: Sequence[Point], noise: Noise | None) -> list[str]:
+    """What a reader of any law has to know of its points."""
+    said = []
+    if diverged:
+        names = ", ".join(point.run or f"N = {point.N:.3g}, D = {point.D:.3g}" for point in diverged)
+        said.append(f"Left out, because their loss is no positive number: {names}.")
+    if noise:
+        said.append(f"Seeds alone move the loss by {noise.nats:.3g} nats (standard deviation, {noise.freedom} d.f.).")
+    else:
+        said.append("No size was trained with more than one seed, so there is no estimate of seed noise.")
+    return said
 
 
 def _by_size(points: Sequence[Point]) -> dict[tuple[float, float], list[Point]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.interfaces.analysis import Finding, Point
 from harness.reports.style import size
-from harness.results.cells import Cell, Noise, averaged, finite, seed_noise
+from harness.results.cells import Cell, averaged, finite, remarks, seed_noise
 from harness_plugins.analysis.chinchilla import ChinchillaConfig, checks, law
 from harness_plugins.analysis.chinchilla.drawings import drawings
 from harness_plugins.analysis.chinchilla.law import PARAMETERS, Array, Design, Scatter
@@ -51,7 +51,7 @@ class Fitted:
 def analyse(config: ChinchillaConfig, points: Sequence[Point]) -> Finding:
     used, diverged = finite(points)
     cells, noise = averaged(used), seed_noise(used)
-    said = _about_points(diverged, noise)
+    said = remarks(diverged, noise)
     lacks = checks.missing(cells)
     if lacks:
         return _refused(f"has {'; '.join(lacks)}", said)
@@ -93,18 +93,6 @@ def analyse(config: ChinchillaConfig, points: Sequence[Point]) -> Finding:
 def _refused(why: str, said: list[str]) -> Finding:
     sentence = f"Not enough data for L(N, D) = E + A/N^α + B/D^β: the ladder {why}."
     return Finding("chinchilla", "not enough data", [sentence, *said], {"fits": None, "lacks": why})
-
-
-def _about_points(diverged: Sequence[Point], noise: Noise | None) -> list[str]:
-    said = []
-    if diverged:
-        names = ", ".join(point.run or f"N = {size(point.N)}, D = {size(point.D)}" for point in diverged)
-        said.append(f"Left out, because their loss is no positive number: {names}.")
-    if noise:
-        said.append(f"Seeds alone move the loss by {noise.nats:.3g} nats (standard deviation, {noise.freedom} d.f.).")
-    else:
-        said.append("No size was trained with more than one seed, so there is no estimate of seed noise.")
-    return said
 
 
 def _design(cells: Sequence[Cell]) -> Design:
