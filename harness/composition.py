@@ -104,13 +104,19 @@ def _one_line(error: BaseException) -> str:
 
 def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
     """Hydra's exception in one paragraph, with what would be right."""
+    from hydra.errors import OverrideParseException
+
     cause = error.__cause__ or error
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read as key=value: a group and a name, or a dotted option and a value."
     group = re.search(r"Could not find '([\w/.:-]+)/([^/']+)'", str(error))
     if group:
         kind, asked = group.group(1).split("/")[-1], group.group(2)
         return f"{group.group(1)}={asked} is unknown. {suggest(asked, _options(group.group(1)))}{_broken(kind)}"
     unknown = re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", str(cause))
     full_key = re.search(r"full_key: (\S+)", str(cause))
+    if unknown and full_key and full_key.group(1).split(".")[0] == "objective":
+        return "The options of an objective stand under method: method.<option>=…, as `--cfg job` shows."
     if unknown and full_key:
         return f"{full_key.group(1)} is not an option. {suggest(full_key.group(1), _keys(name, overrides))}"
     no_group = re.search(r"Could not override '([^']+)'\.?\s*(?:No match in the defaults list)?", str(error))

@@ -1,7 +1,7 @@
 """What a user can cause, told in one paragraph."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 
 class UserError(ValueError):
@@ -22,6 +22,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """
     names = sorted(map(str, known))
     close = get_close_matches(str(word), names, n=3, cutoff=0.6)
+    if close and SequenceMatcher(None, str(word), close[0]).ratio() > 0.85:
+        close = close[:1]
     if close:
         return f"Did you mean {' or '.join(close)}?"
     return f"Known are {', '.join(names)}." if names else "None is known."

@@ -20,10 +20,12 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
     Raises UserError where the run may not be reused, RunFailed where training fails, KeyboardInterrupt where
     it was asked to stop; the last checkpoint is kept in each case.
     """
+    from harness.training.fit import device_of
     from harness.training.train import TrainingJob, train
 
     decision = start(plan)
     if decision.action != "reuse":
+        device_of(plan.config.trainer)  # what the machine has not is said before anything is written
         data = dataset(plan.config)
         begin(plan, decision.run)
         job = TrainingJob(

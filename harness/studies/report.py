@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.interfaces.analysis import Finding
 from harness.reports.content import Report
-from harness.reports.write import write
+from harness.reports.page import write
 from harness.results.rows import read_manifest
 from harness.rundir import RunDir, write_json
 from harness.studies.baselines import baselines_of

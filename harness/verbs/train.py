@@ -11,7 +11,7 @@ from harness.cli import Verb
 from harness.config import ConfigError, RunConfig
 from harness.errors import RunFailed
 from harness.help import verb_help
-from harness.verbs.arguments import asks_help
+from harness.verbs.arguments import asks_help, flags
 
 #: Words that Hydra itself must see.
 HYDRA = ("-m", "--multirun", "--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p", "--hydra-help", "--shell-completion", "-sc")
@@ -23,6 +23,7 @@ def train(words: list[str], verb: Verb) -> int:
         return 0
     if any(word in HYDRA for word in words):
         return under_hydra(words, "run", TrainTask())
+    flags(words, [])
     from harness.composition import run_config
 
     one_run(run_config(words))

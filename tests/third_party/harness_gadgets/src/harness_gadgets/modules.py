@@ -1,0 +1,64 @@
+"""The ideas themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from harness.interfaces.batch import Batch, Randomness, Sequences
+from harness.interfaces.visibility import Causal
+
+
+class Mean(nn.Module):
+    """The running mean of the hidden states, through one matrix. It takes no decoding state."""
+
+    def __init__(self, width: int, gain: float) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, width, bias=False)
+        self.gain = gain
+
+    def forward(self, hidden_BTC: torch.Tensor, positions: Any, view: Any, state: Any = None) -> Any:
+        count_T1 = torch.arange(1, hidden_BTC.shape[1] + 1, device=hidden_BTC.device)[:, None]
+        return self.gain * self.out(hidden_BTC.cumsum(dim=1) / count_T1), state
+
+
+class Skip:
+    """Cross-entropy of the token `distance` places ahead."""
+
+    def __init__(self, distance: int) -> None:
+        self.distance = distance
+
+    def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
+        tokens_BS = torch.from_numpy(sequences.tokens_BS)
+        inputs_BT, targets_BT = tokens_BS[:, : -self.distance], tokens_BS[:, self.distance :]
+        weights_BT = torch.ones(targets_BT.shape)
+        return Batch(inputs_BT, targets_BT, weights_BT, torch.from_numpy(sequences.places_B))
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        return {"skip": float(batch.weights_BT.sum())}
+
+    def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        logits_BTV = model.logits(batch.inputs_BT, visibility=Causal())
+        return {"skip": F.cross_entropy(logits_BTV.flatten(0, 1).float(), batch.targets_BT.flatten(), reduction="sum")}
+
+
+def counting_task(items: int) -> Any:
+    from lm_eval.api.metrics import mean
+
+    from harness.scoring.task import ListTask
+
+    class Counting(ListTask):
+        aggregations = {"accuracy": mean}
+
+        def requests(self, doc: dict[str, Any]) -> Any:
+            yield "loglikelihood", (doc["prompt"], doc["target"])
+            yield "loglikelihood", (doc["prompt"], doc["wrong"])
+
+        def process_results(self, doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
+            return {"accuracy": float(results[0][0] > results[1][0])}
+
+    docs = [{"prompt": f"{n}, {n + 1},", "target": f" {n + 2}", "wrong": f" {n}"} for n in range(1, items + 1)]
+    return Counting("counting", docs)
