@@ -116,9 +116,9 @@ def _lacks(line: Sequence[Cell]) -> str:
 
 def _foretold(cells: Sequence[Cell], largest: float, kept: Curves | None, noise: Noise | None) -> Part:
     rows = []
-    for D, curve in (kept.by_budget if kept else {}).items():
-        out = [cell for cell in budgets(cells)[D] if largest <= cell.N]
-        rows += [_foretell(kept, D, curve, cell, noise) for cell in out]
+    if kept:
+        out = [cell for cell in cells if largest <= cell.N]
+        rows = [_foretell(kept, D, cell, noise) for D in kept.lines for cell in budgets(cells)[D] if cell in out]
     if kept is None or not rows:
         most = max(map(len, budgets(cells).values()), default=0)
         return Part(

@@ -170,15 +170,17 @@ class Pooled:
         return float(t.ppf((1 + self.confidence) / 2, self.freedom))
 
     def band(self, curve: Curve, sizes: Array, point: bool = False, extra: float = 0.0) -> tuple[Array, Array]:
-        """Interval for the curve at these sizes; with `point` for a loss that is yet to be seen there.
+        """Interval for the curve at these sizes; with `point` for a loss that is yet to be seen there, and perhaps
+        bends away.
 
         extra: variance of log L that such a loss has beyond the scatter (fewer seeds behind it).
         """
         jacobian = value_and_jacobian(curve.theta, np.log(sizes) - curve.centre)[1]
         leverage = np.einsum("ip,pq,iq->i", jacobian, curve.covariance, jacobian)
         noise = self.scatter**2 * (leverage + point) + extra
-        bend = (self.bend * curve.reach(sizes)) ** 2 if self.law == "power" else np.zeros_like(noise)
-        half = self.t * np.sqrt(np.maximum(noise, bend))
+        if point and self.law == "power":
+            noise = np.maximum(noise, (self.bend * curve.reach(sizes)) ** 2)
+        half = self.t * np.sqrt(noise)
         middle = curve.log_loss(sizes)
         return np.exp(middle - half), np.exp(middle + half)
 
