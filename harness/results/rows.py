@@ -114,8 +114,18 @@ def run_rows(runs: str | Path) -> Iterator[Row]:
 
 def run_row(path: str | Path) -> Row | None:
     """One run's row of the table `runs`; None where there is no run, or none that can be read."""
-    manifest = _guarded(path, _manifest)
-    return manifest and _row(RUNS, {**manifest, "id": os.path.basename(path)})
+    manifest = read_manifest(path)
+    return manifest and run_columns({**manifest, "id": os.path.basename(path)})
+
+
+def read_manifest(path: str | Path) -> Row | None:
+    """A run's manifest with its config.json as `config`; None where there is no run, or none that can be read."""
+    return _guarded(path, _manifest)
+
+
+def run_columns(manifest: Row) -> Row:
+    """The columns of the table `runs` from what `read_manifest` gives."""
+    return _row(RUNS, manifest)
 
 
 def score_rows(runs: str | Path) -> Iterator[Row]:
@@ -129,7 +139,7 @@ def score_rows(runs: str | Path) -> Iterator[Row]:
 
 def option_rows(runs: str | Path) -> Iterator[Row]:
     for folder in _folders(runs):
-        for key, value in _leaves((_guarded(folder.path, _manifest) or {}).get("config", {})):
+        for key, value in _leaves((read_manifest(folder.path) or {}).get("config", {})):
             yield {"run": folder.name, "key": key, "value": value if isinstance(value, str) else json.dumps(value)}
 
 
@@ -143,7 +153,6 @@ def _folders(runs: str | Path) -> list[os.DirEntry[str]]:
 
 
 def _manifest(path: str) -> Row | None:
-    """The manifest, with `config` in it."""
     if not os.path.exists(f"{path}/manifest.json") and not os.path.exists(f"{path}/config.json"):
         return None  # a folder of somebody else's
     return {**_load(f"{path}/manifest.json", dict), "config": _load(f"{path}/config.json", dict, {})}

@@ -50,15 +50,16 @@ def _short(name: str, value: Any) -> str:
     if value is None:
         return "–"
     if name in ("left", "ago"):
-        return _duration(value)
+        return duration(value)
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
     return str(value)
 
 
-def _duration(seconds: float) -> str:
-    """
-    >>> [_duration(s) for s in (9.6, 75, 3700, 200_000)]
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    >>> [duration(s) for s in (9.6, 75, 3700, 200_000)]
     ['10 s', '1 min 15 s', '1 h 1 min', '2 d 7 h']
     """
     whole = round(seconds)

@@ -1,0 +1,110 @@
+"""What a report says, before it is a page: a study's question, its runs, and what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.interfaces.analysis import Finding
+from harness.reports.words import is_number
+from harness.results.rows import run_columns
+
+Row = dict[str, Any]
+#: What most reports state, and the figures and tables here follow.
+CONVENTIONS = {
+    "N": "non-embedding parameters: all but token and position look-up tables",
+    "D": "training tokens, repeats counted; unique tokens stand beside them",
+    "C": "training FLOPs as 6ND with the N above; the exact count stands beside it",
+    "Loss": "mean cross-entropy on held-out documents, in nats per token",
+    "±": "one standard error over held-out samples, within one run; intervals of figures are 95 %",
+}
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Everything that a report shows; the same content gives the same bytes.
+
+    runs: manifests, each with its config.json as `config` (`harness.results.rows.read_manifest`); a run that is
+    missing has only `id` and `state`. runs_folder: where their directories lie. curves: run id → (step, tokens,
+    training loss). scores: rows of the table `scores`. baselines: rows {name, nats_per_token, bits_per_byte},
+    a number or None each. chance: task → chance level of its discrete metric. created: as text; it is shown, not read
+    from a clock. sweep: the sweep file's text. notes: warnings, one sentence each, besides those that
+    `warnings` finds.
+    """
+
+    name: str
+    question: str
+    created: str
+    command: str
+    runs_folder: Path
+    runs: list[Row]
+    curves: Mapping[str, list[tuple[int, int, float]]] = field(default_factory=dict)
+    scores: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    baselines: list[Row] = field(default_factory=list)
+    chance: Mapping[str, float] = field(default_factory=dict)
+    conventions: Mapping[str, str] = field(default_factory=lambda: dict(CONVENTIONS))
+    notes: list[str] = field(default_factory=list)
+    sweep: str = ""
+
+
+def rungs(report: Report) -> list[Row]:
+    """The runs with the columns of the table `runs`, small to large; `D_per_N` and `error` beside them."""
+    rows = [run_columns(run) | {"error": run.get("error")} for run in report.runs]
+    for row in rows:
+        row["D_per_N"] = row["tokens"] / row["non_embedding"] if row["tokens"] and row["non_embedding"] else None
+    return sorted(
+        rows, key=lambda row: (row["non_embedding"] or 0, row["tokens"] or 0, row["seed_init"] or 0, row["id"])
+    )
+
+
+def finished(rows: list[Row]) -> list[Row]:
+    """The runs that ended with a loss that is a number."""
+    return [row for row in rows if row["state"] == "finished" and is_number(row["held_out_loss"])]
+
+
+def best(rows: list[Row]) -> Row | None:
+    """The run of the lowest held-out loss."""
+    return min(finished(rows), key=lambda row: row["held_out_loss"], default=None)
+
+
+def last_scores(report: Report) -> list[Row]:
+    """Of each run, task and metric the score of its last checkpoint."""
+    last: dict[tuple[Any, ...], Row] = {}
+    for row in report.scores:
+        key = (row["run"], row.get("suite"), row["task"], row["metric"])
+        if key not in last or row["checkpoint"] >= last[key]["checkpoint"]:
+            last[key] = row
+    return list(last.values())
+
+
+def warnings(report: Report) -> list[str]:
+    """What a reader must know before trusting the numbers: what was given, and what the runs show themselves."""
+    found = list(report.notes)
+    rows = rungs(report)
+    bad = [row for row in rows if row not in finished(rows)]
+    if bad:
+        names = ", ".join(
+            f"{row['id']} ({row['state'] if row['state'] != 'finished' else 'no finite loss'})" for row in bad
+        )
+        found.append(f"Without a result, and so in no fit: {len(bad)} of {len(rows)} runs, {names}.")
+    for what, key in (("numerics fingerprint", "fingerprint"), ("digest of the code", "code")):
+        groups = same(report, key)
+        if len(groups) > 1:
+            found.append(
+                f"The runs do not share one {what}: there are {len(groups)}, listed below. Between them losses agree "
+                "only within a tolerance."
+            )
+    return found
+
+
+def same(report: Report, key: str) -> list[tuple[Row, list[str]]]:
+    """The different values of one part of the manifests, each with the ids of its runs; the most common first."""
+    groups: dict[str, tuple[Row, list[str]]] = {}
+    for run in report.runs:
+        if value := run.get(key):
+            groups.setdefault(json.dumps(value, sort_keys=True), (value, []))[1].append(run["id"])
+    return sorted(groups.values(), key=lambda group: (-len(group[1]), group[1]))

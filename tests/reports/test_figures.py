@@ -1,0 +1,47 @@
+"""Intervals beside the points, and curves thinned without losing their ends."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.reports.content import last_scores
+from harness.reports.figures import POINTS, _thinned, interval
+
+
+@given(n=st.integers(1, 2000), data=st.data())
+def test_a_shares_interval_is_where_its_score_test_accepts(n, data):
+    """Wilson's interval holds the p with |share − p| ≤ 1.96 √(p(1 − p)/n): its ends solve that with equality."""
+    share = data.draw(st.integers(0, n)) / n
+    low, high = interval({"value": share, "n": n, "stderr": None}, proportion=True)
+    assert 0 <= low <= share <= high <= 1
+    for p in (low, high):
+        if 0 < p < 1:
+            assert abs(share - p) == pytest.approx(1.96 * math.sqrt(p * (1 - p) / n), abs=1e-9)
+
+
+def test_other_metrics_have_the_normal_interval_or_none():
+    assert interval({"value": -2.0, "n": 200, "stderr": 0.5}, proportion=False) == pytest.approx((-2.98, -1.02))
+    assert interval({"value": -2.0, "n": 200, "stderr": None}, proportion=False) is None
+    assert interval({"value": 0.5, "n": 200, "stderr": math.nan}, proportion=False) is None
+
+
+@given(st.integers(1, 5000))
+def test_a_thinned_curve_keeps_its_ends_and_order(count):
+    points = [(1024 * (step + 1), 1 / (step + 1)) for step in range(count)]
+    shown = _thinned(points)
+    assert shown[0] == points[0]
+    assert shown[-1] == points[-1]
+    assert shown == sorted(set(shown))
+    assert len(shown) <= POINTS + 2
+
+
+def test_the_last_checkpoints_score_counts(study):
+    report = study()
+    early = [{**score, "checkpoint": 1, "value": -99.0} for score in report.scores]
+    for scores in (early + report.scores, report.scores + early):
+        report.scores = scores
+        assert -99.0 not in [score["value"] for score in last_scores(report)]

@@ -1,0 +1,225 @@
+"""One self-contained page: honest about what is missing, traceable to the runs, the same bytes for the same content."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from harness.interfaces.analysis import Drawing, Finding
+from harness.reports import write
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class Page(HTMLParser):
+    """What a reader's browser makes of the file: text, links, ids, elements that are still open at the end."""
+
+    VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text, self.links, self.ids, self.open, self.tags = "", [], [], [], set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        found = dict(attributes)
+        self.links += [found[key] for key in ("href", "src", "xlink:href") if key in found]
+        self.ids += [found["id"]] if "id" in found else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def whole(quickstart):
+    """The full study's report, written once: content, path, page."""
+    report, folder = quickstart
+    path = write(report, folder / "studies" / report.name)
+    return report, path, Page(path)
+
+
+def test_the_page_is_whole(whole):
+    _, _, page = whole
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids)), "figures share a page without sharing ids"
+
+
+def test_the_question_comes_first_then_what_was_found_then_the_evidence(whole):
+    report, _, page = whole
+    body = page.text[page.text.index("Study quickstart") :]
+    answer = report.findings[0].sentences[0]
+    evidence = ["Key figures", "Loss over tokens", "Capabilities", "Baselines", "Where the numbers come from"]
+    places = [body.index(part) for part in (report.question, answer, *evidence, report.command)]
+    assert places == sorted(places)
+
+
+def test_every_run_stands_in_the_report_with_its_whole_id_and_leads_to_its_folder(whole):
+    report, path, page = whole
+    for run in report.runs:
+        assert run["id"] in page.text
+        (link,) = {link for link in page.links if run["id"] in link}
+        assert (path.parent / link / "manifest.json").is_file()
+        assert not Path(link).is_absolute()
+
+
+def test_it_opens_offline(whole):
+    _, path, page = whole
+    assert not [link for link in page.links if re.match(r"(\w+:)?//", link)]
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert not re.search(r"@import|url\((?!#)", path.read_text())
+
+
+def test_every_link_leads_somewhere(whole):
+    _, path, page = whole
+    for link in page.links:
+        assert link.removeprefix("#") in page.ids if link.startswith("#") else (path.parent / link).exists(), link
+
+
+def test_the_references_inside_figures_hold(whole):
+    _, path, page = whole
+    assert set(re.findall(r"url\(#([^)]+)\)", path.read_text())) <= set(page.ids)
+
+
+def test_figures_also_stand_alone_and_their_text_is_text(whole):
+    _, path, _ = whole
+    files = sorted((path.parent / "figures").glob("*.svg"))
+    assert {"loss-over-tokens", "loss-against-compute", "power-law-predicted-against-seen"} <= {f.stem for f in files}
+    for file in files:
+        drawn = ElementTree.parse(file).getroot()
+        assert drawn.tag == f"{SVG}svg"
+        assert [text for text in drawn.iter(f"{SVG}text") if "".join(text.itertext()).strip()]
+
+
+def test_a_discrete_metric_stands_beside_its_twins_and_before_them(whole):
+    _, _, page = whole
+    panels = [id for id in page.ids if re.fullmatch(r"score-addition-two-digits-[a-z-]*", id) and id in page.ids]
+    named = [id.removeprefix("score-addition-two-digits-") for id in panels]
+    assert [name for name in named if name in ("exact-match", "token-accuracy", "edit-distance", "log-likelihood")] == [
+        "exact-match", "token-accuracy", "edit-distance", "log-likelihood",
+    ]  # fmt: skip
+
+
+def test_numbers_carry_their_interval_sample_count_and_convention(whole):
+    report, _, page = whole
+    assert "2.774 ± 0.009" in page.text
+    assert "200 samples for each run" in page.text
+    for key, meaning in report.conventions.items():
+        assert key in page.text
+        assert meaning in page.text
+
+
+def test_not_enough_data_is_said_openly(whole):
+    _, _, page = whole
+    assert "not enough data" in page.text[: page.text.index("Key figures")]
+
+
+def test_a_baseline_that_wins_is_shown_to_win(whole):
+    _, _, page = whole
+    assert re.search(r"Kneser–Ney token trigram\s*2\.450\s*1\.720\s*−0\.324", page.text)
+
+
+def test_the_same_content_twice_is_the_same_bytes(study, tmp_path):
+    report = study(scores=[])
+    first, second = (write(report, tmp_path / name / "report") for name in ("a", "b"))
+    for one in [first, *sorted(first.parent.rglob("*.svg"))]:
+        other = second.parent / one.relative_to(first.parent)
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_figures_of_an_earlier_report_are_removed(study, tmp_path):
+    write(study(scores=[]), tmp_path / "report")
+    write(study(scores=[], findings=[], curves={}), tmp_path / "report")
+    assert [path.name for path in (tmp_path / "report" / "figures").iterdir()] == ["loss-against-compute.svg"]
+
+
+def test_text_of_others_is_shown_and_never_run(study, tmp_path):
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    drawing = Drawing(evil, evil, study().findings[0].drawings[0].draw)
+    score = {"checkpoint": 1, "suite": evil, "task": evil, "metric": evil, "value": 0.5, "n": 3, "likelihood": evil}
+    report = study(
+        name=evil,
+        question=evil,
+        created=evil,
+        command=evil,
+        sweep=evil,
+        notes=[evil],
+        conventions={evil: evil},
+        findings=[Finding(evil, evil, [evil], {}, {evil: [{evil: evil}]}, [drawing])],
+        scores=[{**score, "run": study().runs[0]["id"], "stderr": None}],
+        baselines=[{"name": f"{evil} $x", "nats_per_token": 3.0, "bits_per_byte": None}],
+    )
+    report.runs[0].update(state=evil, error=evil, code={evil: evil}, fingerprint={evil: evil})
+    page = Page(write(report, tmp_path / "report"))
+    assert not page.tags & {"script", "img"}
+    assert page.text.count(evil) >= 15
+    assert "cannot be drawn" not in page.text
+
+
+def test_nothing_yet_is_a_report_too(study, tmp_path):
+    page = Page(write(study(runs=[], curves={}, scores=[], findings=[], baselines=[], notes=[]), tmp_path / "report"))
+    assert "There are no runs yet" in page.text
+    assert not (tmp_path / "report" / "figures").exists()
+
+
+def test_one_run_is_a_report(study, tmp_path):
+    one = study().runs[:1]
+    report = study(runs=one, curves={one[0]["id"]: [(1, 1024, 5.0)]}, findings=[], scores=[])
+    page = Page(write(report, tmp_path / "report"))
+    assert one[0]["id"] in page.text
+    assert (tmp_path / "report" / "figures" / "loss-over-tokens.svg").exists()
+
+
+def test_runs_without_a_result_are_named_and_do_not_win(study, tmp_path):
+    report = study(scores=[], findings=[])
+    failed, diverged, missing = report.runs[0], report.runs[11], report.runs[5]
+    failed.update(state="failed", result={}, error="out of memory at step 3")
+    diverged["result"] = {"held_out_loss": math.nan}
+    report.curves[diverged["id"]] = [(1, 1024, 6.0), (2, 2048, math.nan), (3, 3072, math.inf)]
+    for key in set(missing) - {"id"}:
+        del missing[key]
+    missing["state"] = "missing"
+    page = Page(write(report, tmp_path / "report"))
+    warned = page.text[page.text.index("Before you trust it") : page.text.index("Key figures")]
+    assert "3 of 12 runs" in warned
+    for run in (failed, diverged, missing):
+        assert run["id"] in warned
+    assert "out of memory at step 3" in page.text
+    assert "2.938 ± 0.009" in page.text[page.text.index("Key figures") :][:200], "the best of those that have a result"
+    assert not re.search(r"\bnan\b|\bNone\b", page.text)
+
+
+def test_runs_made_under_different_conditions_are_flagged(study, tmp_path):
+    report = study(scores=[], findings=[], curves={})
+    assert "Before you trust it" not in Page(write(report, tmp_path / "report")).text
+    report.runs[3]["fingerprint"] = {**report.runs[3]["fingerprint"], "threads": 2}
+    page = Page(write(report, tmp_path / "report"))
+    assert "do not share one numerics fingerprint: there are 2" in page.text
+    assert "Numerics fingerprint 2 of 2" in page.text
+
+
+def test_a_drawing_that_fails_costs_only_itself(study, tmp_path, caplog):
+    def fails():
+        raise ZeroDivisionError("no points")
+
+    finding = replace(study().findings[0], drawings=[Drawing("Broken", "…", fails)])
+    page = Page(write(study(scores=[], findings=[finding]), tmp_path / "report"))
+    assert "This figure cannot be drawn: ZeroDivisionError: no points" in page.text
+    assert "Loss over tokens" in page.text
+    assert "Broken" in caplog.text
