@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sysconfig
 from pathlib import Path
 
@@ -20,9 +21,11 @@ def files(root: Path | None = None) -> list[Path]:
 
 @functools.cache
 def _files(root: Path) -> tuple[Path, ...]:
-    found = sorted(path.relative_to(root) for path in root.rglob("*.py"))
-    kept = [root / path for path in found if not LEFT_OUT.intersection(path.parts[:-1])]
-    kept = [path for path in kept if _is_text(path)]
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    kept = sorted((path for path in found if _is_text(path)), key=lambda path: path.relative_to(root).as_posix())
     if not kept:
         raise UserError(f"This Python has no library in source form under {root}. Choose corpus=text corpus.path=…")
     return tuple(kept)
