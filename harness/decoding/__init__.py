@@ -1,1 +1,1 @@
-"""decoding"""
+"""Decoding: one loop from prompts to new tokens."""

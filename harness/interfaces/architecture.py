@@ -60,7 +60,7 @@ class Body(Protocol):
         embeddings_BTC: torch.Tensor | None = None,
         positions_BT: torch.Tensor | None = None,
         context: Any = None,
-        visibility: Visibility,
+        visibility: Visibility | Condition,
         state: State = None,
     ) -> Output: ...
 

@@ -36,7 +36,7 @@ class Model(nn.Module):
         head: str = "language_model",
     ) -> torch.Tensor:
         """logits_BTV of the language-model head at every place. A `state` that is passed in moves on."""
-        output = self.body(inputs_BT, positions_BT=positions_BT, visibility=Visibility() & visibility, state=state)
+        output = self.body(inputs_BT, positions_BT=positions_BT, visibility=visibility, state=state)
         return self.heads[head](output.hidden_BTC)
 
     @property

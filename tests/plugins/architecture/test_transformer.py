@@ -112,7 +112,7 @@ def test_pre_and_post_norm_are_as_written_down(transformer):
         body, block, inputs = model.body, model.body.blocks[0], tokens(1, 6)
         attended = {}
         block.attention.register_forward_hook(lambda _, given, out, seen=attended: seen.update(x=given[0], y=out[0]))
-        found = body(inputs, visibility=Causal() & Full()).hidden_BTC
+        found = body(inputs, visibility=Causal()).hidden_BTC
         x = body.tokens(inputs)
         if placement == "pre":
             assert torch.equal(attended["x"], block.attention_norm(x))
@@ -128,8 +128,8 @@ def test_pre_and_post_norm_are_as_written_down(transformer):
 @torch.no_grad()
 def test_embeddings_can_be_given_instead_of_tokens(transformer):
     model, inputs = build(transformer()).eval(), tokens(2, 5)
-    given = model.body(embeddings_BTC=model.body.tokens(inputs), visibility=Causal() & Full())
-    assert torch.equal(given.hidden_BTC, model.body(inputs, visibility=Causal() & Full()).hidden_BTC)
+    given = model.body(embeddings_BTC=model.body.tokens(inputs), visibility=Causal())
+    assert torch.equal(given.hidden_BTC, model.body(inputs, visibility=Causal()).hidden_BTC)
 
 
 def test_auxiliary_losses_are_summed_over_layers(transformer):
@@ -138,7 +138,7 @@ def test_auxiliary_losses_are_summed_over_layers(transformer):
         part = block.feedforward
         plain = part.forward
         part.forward = lambda x, plain=plain, layer=layer: (plain(x)[0], {"balance": (x.sum() * 0 + layer, 2.0)})
-    value, count = model.body(tokens(1, 4), visibility=Causal() & Full()).auxiliary["balance"]
+    value, count = model.body(tokens(1, 4), visibility=Causal()).auxiliary["balance"]
     assert (value.item(), count) == (0 + 1 + 2, 6.0)
 
 

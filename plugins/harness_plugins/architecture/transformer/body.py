@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.interfaces.architecture import Output
-from harness.interfaces.visibility import Visibility
+from harness.interfaces.visibility import Condition, Visibility
 from harness.models.initialise import normal
 from harness.models.position import Position
 from harness.models.visibility import View
@@ -83,14 +83,14 @@ class Transformer(nn.Module):
         embeddings_BTC: torch.Tensor | None = None,
         positions_BT: torch.Tensor | None = None,
         context: Any = None,
-        visibility: Visibility,
+        visibility: Visibility | Condition,
         state: DecodingState | None = None,
     ) -> Output:
         """hidden_BTC at every place. A state that is passed in has moved on when it is returned."""
         assert context is None, "a decoder has no cross-attention"
         hidden_BTC = self.tokens(inputs_BT) if embeddings_BTC is None else embeddings_BTC
         places, offset = hidden_BTC.shape[1], state.places if state is not None else 0
-        view = View(visibility, places, offset, hidden_BTC.device)
+        view = View(Visibility() & visibility, places, offset, hidden_BTC.device)
         positions = positions_BT
         if positions is None:
             positions = torch.arange(offset, offset + places, device=hidden_BTC.device)

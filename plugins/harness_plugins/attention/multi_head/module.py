@@ -50,6 +50,10 @@ class MultiHead(nn.Module):
         if state is not None:
             keys_BHTD, values_BHTD = state.extend(keys_BHTD, values_BHTD, view.offset)
         is_causal, mask = view.lower(self.window)
+        grouped = self.shared != self.heads
+        if grouped and mask is not None:  # on GPUs the one fused kernel that takes groups takes no mask
+            repeats, grouped = self.heads // self.shared, False
+            keys_BHTD, values_BHTD = (x.repeat_interleave(repeats, dim=1) for x in (keys_BHTD, values_BHTD))
         mixed_BHTD = F.scaled_dot_product_attention(
             queries_BHTD,
             keys_BHTD,
@@ -57,6 +61,6 @@ class MultiHead(nn.Module):
             attn_mask=mask,
             is_causal=is_causal,
             dropout_p=self.dropout if self.training else 0.0,
-            enable_gqa=self.shared != self.heads,
+            enable_gqa=grouped,
         )
         return self.out(mixed_BHTD.transpose(1, 2).flatten(2)), state
