@@ -30,9 +30,9 @@ class Curves:
     pooled: Pooled
 
     @classmethod
-    def to(cls, cells: Sequence[Cell], config: PowerLawConfig) -> Curves | None:
+    def to(cls, lines: dict[float, list[Cell]], config: PowerLawConfig) -> Curves | None:
         """None where no budget has enough sizes."""
-        lines = {D: line for D, line in budgets(cells).items() if not _lacks(line)}
+        lines = {D: line for D, line in lines.items() if not _lacks(line)}
         if not lines:
             return None
         groups = [([cell.N for cell in line], [cell.loss for cell in line]) for line in lines.values()]
@@ -55,13 +55,14 @@ class Part:
 def analyse(config: PowerLawConfig, points: Sequence[Point]) -> Finding:
     used, diverged = finite(points)
     cells, noise = averaged(used), seed_noise(used)
-    curves = Curves.to(cells, config)
+    lines = budgets(cells)
+    curves = Curves.to(lines, config)
     largest = max((cell.N for cell in cells), default=0.0)
-    kept = Curves.to([cell for cell in cells if largest > cell.N], config)
+    kept = Curves.to({D: [cell for cell in line if largest > cell.N] for D, line in lines.items()}, config)
     best = frontier(cells)
     compute = _compute_curve(best, config)
-    foretold = _foretold(cells, largest, kept, noise)
-    sizes, along_compute = _sizes(curves, cells), _compute(best, compute)
+    foretold = _foretold(lines, largest, kept, noise)
+    sizes, along_compute = _sizes(curves, lines), _compute(best, compute)
     falls = _falls(cells, noise)
     found = curves is not None or compute is not None
     return Finding(
@@ -114,13 +115,12 @@ def _lacks(line: Sequence[Cell]) -> str:
     return ""
 
 
-def _foretold(cells: Sequence[Cell], largest: float, kept: Curves | None, noise: Noise | None) -> Part:
+def _foretold(lines: dict[float, list[Cell]], largest: float, kept: Curves | None, noise: Noise | None) -> Part:
     rows = []
-    if kept:
-        out = [cell for cell in cells if largest <= cell.N]
-        rows = [_foretell(kept, D, cell, noise) for D in kept.lines for cell in budgets(cells)[D] if cell in out]
+    if kept is not None:
+        rows = [_foretell(kept, D, cell, noise) for D in kept.lines for cell in lines[D] if largest <= cell.N]
     if kept is None or not rows:
-        most = max(map(len, budgets(cells).values()), default=0)
+        most = max(map(len, lines.values()), default=0)
         return Part(
             f"Not enough data to leave the largest rung out and foretell it: no budget has {LEAST_POINTS} other N "
             f"over a factor of {LEAST_SPAN:g} beside it (the most N at one D: {most})."
@@ -150,9 +150,8 @@ def _foretell(kept: Curves, D: float, cell: Cell, noise: Noise | None) -> Row:
     }  # fmt: skip
 
 
-def _sizes(curves: Curves | None, cells: Sequence[Cell]) -> Part:
+def _sizes(curves: Curves | None, lines: dict[float, list[Cell]]) -> Part:
     if curves is None:
-        lines = budgets(cells)
         lacks = "; ".join(f"D = {size(D)} has {_lacks(line)}" for D, line in list(lines.items())[:3])
         more = f"; and so on for {len(lines)} budgets" if len(lines) > 3 else ""
         return Part(f"Not enough data for L(N) at fixed D: {lacks or 'there are no points'}{more}.")
