@@ -104,6 +104,15 @@ def test_prepared_twice_is_the_same(tmp_path: Path, cache: Path, monkeypatch) ->
     assert first.fingerprint == second.fingerprint == fingerprint(config)
 
 
+def test_a_damaged_tokenizer_is_trained_again(tmp_path: Path, cache: Path) -> None:
+    config = run_config(mix(tmp_path), {"name": "bpe", "size": 300}, sequence_length=16)
+    file = prepare(config).tokenizer_folder / "tokenizer.json"
+    whole = file.read_text()
+    file.write_text(whole.replace('"a"', '"b"', 1))
+    assert prepare(config).tokenizer_folder == file.parent
+    assert file.read_text() == whole
+
+
 def test_the_fingerprint_sees_what_counts(tmp_path: Path) -> None:
     base = mix(tmp_path)
     configs = [

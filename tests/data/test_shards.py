@@ -173,6 +173,18 @@ shards.shards(Given(texts=some_texts(), seconds=0.05), Bytes(), "tokenizer", 0.3
 """
 
 
+def start_slow_maker() -> subprocess.Popen[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.Popen([sys.executable, "-c", SLOW_MAKER], stdout=subprocess.PIPE, text=True, cwd=root)
+
+
+def test_of_several_makers_one_makes_and_the_others_wait(cache: Path) -> None:
+    makers = [start_slow_maker() for _ in range(3)]
+    said = [maker.communicate()[0] for maker in makers]
+    assert [maker.returncode for maker in makers] == [0, 0, 0]
+    assert sorted(bool(progress) for progress in said) == [False, False, True]
+
+
 def test_a_maker_that_is_killed_leaves_no_lock_and_no_remains(cache: Path) -> None:
     """SIGKILL while two children write: they end too, the lock is free, the next one makes it from the beginning."""
     maker = subprocess.Popen(
