@@ -125,7 +125,8 @@ def _of_task(name: str, task: Any) -> tuple[list[Value], list[dict[str, Any]]]:
                 columns[metric + suffix].append(value)
             samples.append(_sample(task, document, filter_name, instances, metrics))
     aggregations = task.aggregation()
-    return [_value(name, key, aggregations.get(key.partition(",")[0], mean), items) for key, items in columns.items()], samples
+    values = [_value(name, key, aggregations.get(key.partition(",")[0], mean), items) for key, items in columns.items()]
+    return values, samples
 
 
 def _value(task: str, metric: str, aggregate: Any, items: list[Any]) -> Value:
@@ -165,14 +166,16 @@ def _of_group(group: Any, values: list[Value]) -> list[Value]:
     return rows
 
 
-def _sample(task: Any, document: int, filter_name: str, instances: list[Instance], metrics: dict[str, Any]) -> dict[str, Any]:
+def _sample(
+    task: Any, document: int, filter_name: str, instances: list[Instance], metrics: dict[str, Any]
+) -> dict[str, Any]:
     """One row of a task's Parquet file."""
     first = instances[0]
     likely = [i for i in instances if i.request_type != "generate_until"]
     return {
         "document": document,
         "filter": filter_name,
-        "prompt": str(first.args[0]),
+        "prompt": "" if first.request_type == "loglikelihood_rolling" else str(first.args[0]),
         "target": str(task.doc_to_target(first.doc)),
         "responses": [str(i.filtered_resps[filter_name]) for i in instances if i.request_type == "generate_until"],
         "choices": [str(i.args[-1]) for i in likely],

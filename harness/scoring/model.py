@@ -101,7 +101,9 @@ class LanguageModel(TemplateLM):
 
     def _refuse_what_cannot_be_scored(self, texts: Any, context: list[int], continuation: list[int]) -> None:
         if not continuation:
-            raise UserError(f"No token is left to score of {texts!r}: the tokenizer puts the context's end and the continuation into one token.")
+            raise UserError(
+                f"No token is left to score of {texts!r:.200}: the continuation is empty, or merged with the context's end."
+            )
         if len(continuation) > self.max_length:
             raise UserError(
                 f"A continuation of {len(continuation)} tokens ({texts!r:.200}) cannot be scored by a model that sees "
@@ -117,7 +119,7 @@ class LanguageModel(TemplateLM):
             row[: len(tokens)] = torch.tensor(tokens)
         hidden_BTC = self.model.body(inputs_BT.to(self.device), visibility=Visibility((Causal(),))).hidden_BTC
         ends = [len(tokens) for tokens in inputs]
-        hidden_NC = torch.cat([hidden_BTC[b, end - n : end] for b, (end, n) in enumerate(zip(ends, counts, strict=True))])
+        hidden_NC = torch.cat([row[end - n : end] for row, end, n in zip(hidden_BTC, ends, counts, strict=True)])
         targets_N = torch.tensor([token for _, continuation in rows for token in continuation], device=self.device)
         log_likelihoods_N, greedy_N = self._predict(hidden_NC, targets_N)
         pieces = zip(log_likelihoods_N.cpu().split(counts), greedy_N.cpu().split(counts), strict=True)
@@ -154,10 +156,10 @@ class LanguageModel(TemplateLM):
         settings = dict(normalize_gen_kwargs(asked, self.max_gen_toks))
         known = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", "top_p"}
         if unknown := sorted(set(settings) - known):
-            raise UserError(f"The task asks for generation with {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
+            raise UserError(f"The task generates with {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
         if settings["max_gen_toks"] >= self.max_length:
             raise UserError(
-                f"The task asks for up to {settings['max_gen_toks']} new tokens; the model sees only {self.max_length}, "
+                f"The task asks for up to {settings['max_gen_toks']} new tokens; the model sees {self.max_length}, "
                 "prompt included. Leave the task out, or train with a larger data.sequence_length."
             )
         return settings

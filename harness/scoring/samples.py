@@ -33,10 +33,13 @@ def write_samples(run: RunDir, task: str, step: int, samples: Sequence[dict[str,
     metrics = dict.fromkeys(key for sample in samples for key in sample if key not in fixed)
     schema = pyarrow.schema([*fixed.items(), *((name, pyarrow.float64()) for name in metrics)])
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([_valid(s) for s in samples], schema), buffer, compression="zstd")
+    table = pyarrow.Table.from_pylist([{key: _valid(value) for key, value in s.items()} for s in samples], schema)
+    pyarrow.parquet.write_table(table, buffer, compression="zstd")
     write_atomic(samples_path(run, task, step), buffer.getvalue())
 
 
-def _valid(sample: dict[str, Any]) -> dict[str, Any]:
-    """Without lone surrogates, which a document may hold and Parquet cannot."""
-    return {key: value.encode(errors="replace").decode() if isinstance(value, str) else value for key, value in sample.items()}
+def _valid(value: Any) -> Any:
+    """Without lone surrogates, which a text may hold and Parquet cannot."""
+    if isinstance(value, list):
+        return [_valid(item) for item in value]
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

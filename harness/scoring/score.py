@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -40,7 +41,7 @@ def score_runs(
     Raises UserError where a checkpoint is missing, or a task cannot be had or asked.
     """
     settings = settings_digest(suite)
-    missing = [c for c in map(lambda run: _checkpoint(run, checkpoint), runs) if not _is_scored(c, settings)]
+    missing = [found for found in (_checkpoint(run, checkpoint) for run in runs) if not _is_scored(found, settings)]
     by_tokenizer: dict[str, list[Checkpoint]] = {}
     for found in missing:
         by_tokenizer.setdefault(checksum(found.run.path / "tokenizer" / CHECKSUMS), []).append(found)
@@ -70,7 +71,8 @@ def _checkpoint(run: RunDir, step: int | None) -> Checkpoint:
     last = run.last_whole_checkpoint() if step is None else (step, run.checkpoint(step))
     if last is None or not last[1].is_dir():
         steps = ", ".join(str(at) for at, _ in run.checkpoints()) or "none"
-        raise UserError(f"Run {run.id} has no checkpoint{'' if step is None else f' at step {step}'} to score; it has {steps}.")
+        wanted = "" if step is None else f" at step {step}"
+        raise UserError(f"Run {run.id} has no checkpoint{wanted} to score; it has {steps}.")
     return Checkpoint(run, last[0])
 
 
@@ -88,12 +90,15 @@ def _score_group(
     workers: int,
     shown: Progress,
 ) -> list[Row]:
+    import torch
+
     from harness.scoring.evaluate import Prepared
 
     config = from_mapping(RunConfig, group[0].run.config())
     tokenizer = config.tokenizer.load(group[0].run.path / "tokenizer")
     shown.say(f"suite {suite.name}: making the tasks")
     prepared = Prepared(suite.build(held_out, tokenizer), tokenizer, suite.limit)
+    torch.set_num_threads(1 if workers > 1 else config.trainer.threads)  # a forked process must not use threads
     work = functools.partial(_score_one, prepared, suite.name, settings)
     largest_first = sorted(group, key=lambda checkpoint: -checkpoint.bytes())
     rows: list[Row] = []
@@ -126,6 +131,7 @@ def _each(
 
 def _in_worker(job: tuple[int, Checkpoint]) -> tuple[int, list[Row]]:
     assert _work is not None
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the tokenizer's threads did not survive the fork either
     return job[0], _work(job[1], None)
 
 
@@ -140,7 +146,6 @@ def _score_one(
 
     run, step = checkpoint.run, checkpoint.step
     model, config, _ = load_model(run, step)
-    torch.set_num_threads(config.trainer.threads)
     if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
         model = model.cuda()
     length = min(config.data.sequence_length, model.maximum_length or config.data.sequence_length)

@@ -9,6 +9,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import Task, TaskConfig
 from lm_eval.filters import build_filter_ensemble
 
+from harness.scoring.metrics import METRICS
+
 Requests = Iterator[tuple[str, tuple[Any, ...]]]
 
 
@@ -36,8 +38,6 @@ class ListTask(Task):
         return dict(self.aggregations)
 
     def higher_is_better(self) -> dict[str, bool]:
-        from harness.scoring.metrics import METRICS
-
         return {name: METRICS[name].higher_is_better for name in self.aggregations}
 
     def doc_to_text(self, doc: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from lm_eval.api.model import LM
 
 from harness.config import from_mapping
 from harness.registry import registry
-from harness.scoring.evaluate import Prepared, Value
+from harness.scoring.evaluate import Prepared
 from harness.scoring.metrics import METRICS, edit_distance
 from harness.scoring.statistics import nats_per, standard_error
 
@@ -103,9 +103,7 @@ class Oracle(LM):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")
     rng = random.Random(0)
-    rows = [
-        {"question": f"which {i} is ß", "choices": CHOICES, "answer": rng.randrange(4)} for i in range(23)
-    ]
+    rows = [{"question": f"which {i} is ß", "choices": CHOICES, "answer": rng.randrange(4)} for i in range(23)]
     (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {folder / 'data.jsonl'}}}}}\ntest_split: test\n"
     for name, text in TASKS.items():
@@ -127,7 +125,9 @@ def tokenizer() -> Any:
 
 
 @pytest.mark.parametrize("limit", [None, 7])
-def test_the_same_scores_as_lm_evals_own_evaluation(items: dict[str, Any], folder: Path, tokenizer: Any, limit: int | None) -> None:
+def test_the_same_scores_as_lm_evals_own_evaluation(
+    items: dict[str, Any], folder: Path, tokenizer: Any, limit: int | None
+) -> None:
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.tasks import TaskManager
 
@@ -242,5 +242,3 @@ def test_every_discrete_metric_names_its_twins() -> None:
     for metric in METRICS.values():
         assert bool(metric.twins) == metric.discrete
         assert all(not METRICS[twin].discrete for twin in metric.twins)
-
-

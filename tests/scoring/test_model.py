@@ -17,7 +17,24 @@ from harness.scoring.encoder import Encoder
 from harness.scoring.model import LanguageModel
 
 VOCABULARY, LENGTH = 300, 32
-WORDS = "the and def return self import x y class for in not None value 12 305 == ( ) : [ ]".split()
+WORDS = [
+    "the",
+    "and",
+    "def",
+    "return",
+    "self",
+    "import",
+    "x",
+    "class",
+    "not",
+    "None",
+    "value",
+    "12",
+    "305",
+    "(",
+    ")",
+    ":",
+]
 
 
 def words(n: int, seed: int) -> str:
@@ -36,7 +53,8 @@ def their_tokenizer(tokenizer: Any, folder: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer.save(folder)
-    theirs = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), eos_token="<|end|>", pad_token="<|end|>")
+    file = str(folder / "tokenizer.json")
+    theirs = PreTrainedTokenizerFast(tokenizer_file=file, eos_token="<|end|>", pad_token="<|end|>")
     assert theirs.eos_token_id == tokenizer.end
     return theirs
 
@@ -50,8 +68,8 @@ def their_model(kind: str) -> Any:
     else:
         model = LlamaForCausalLM(
             LlamaConfig(
-                vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                intermediate_size=48, max_position_embeddings=64,
+                vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=2, intermediate_size=48, max_position_embeddings=64,
             )
         )  # fmt: skip
     with torch.no_grad():  # far from uniform, so that errors show
@@ -148,7 +166,8 @@ def test_generation_equals_lm_evals(both: tuple[Any, Any], tokenizer: Any, batch
 def test_sampling_comes_from_its_seed(both: tuple[Any, Any], tokenizer: Any) -> None:
     settings = {"until": ["\n"], "max_gen_toks": 10, "do_sample": True, "temperature": 1.0, "top_k": 50, "top_p": 0.9}
     asked = requests("generate_until", ("def x", settings), ("import", settings))
-    first, again, other = (LanguageModel(both[1], Encoder(tokenizer), LENGTH, seed=s).generate_until(asked) for s in (1, 1, 2))
+    encoder = Encoder(tokenizer)
+    first, again, other = (LanguageModel(both[1], encoder, LENGTH, seed=s).generate_until(asked) for s in (1, 1, 2))
     assert first == again != other
 
 

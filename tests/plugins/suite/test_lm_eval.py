@@ -152,7 +152,7 @@ def test_other_ways_to_run_code(folder: Path, line: str, reason: str) -> None:
 
 
 def test_a_template_cannot_reach_python(folder: Path) -> None:
-    add_line(folder, "doc_to_text: \"{{ cycler.__init__.__globals__.os.getcwd() }}\"")
+    add_line(folder, 'doc_to_text: "{{ cycler.__init__.__globals__.os.getcwd() }}"')
     with pytest.raises(UserError, match=r"sums cannot be loaded: SecurityError"):
         build(folder)
 
@@ -188,7 +188,8 @@ def test_a_task_file_that_lacks_its_data(folder: Path) -> None:
 
 
 def test_data_that_only_the_hub_has(folder: Path) -> None:
-    (folder / "sums.yaml").write_text("task: far\ndataset_path: allenai/ai2_arc\ntest_split: test\noutput_type: loglikelihood\n")
+    far = "task: far\ndataset_path: allenai/ai2_arc\ntest_split: test\noutput_type: loglikelihood\n"
+    (folder / "sums.yaml").write_text(far)
     with pytest.raises(UserError, match=r"data of task far are out of reach.*suite=offline") as raised:
         build(folder)
     assert "\n" not in str(raised.value)
@@ -198,5 +199,5 @@ def test_data_that_only_the_hub_has(folder: Path) -> None:
 def test_a_shipped_task_out_of_reach_and_one_mistyped() -> None:
     with pytest.raises(UserError, match="data of task arc_easy are out of reach"):
         from_mapping(LmEval, {"tasks": ["arc_easy"]}).build([], None)
-    with pytest.raises(UserError, match="no lm-eval task, group or tag named arc_esay. Did you mean arc_easy"):
+    with pytest.raises(UserError, match=r"no lm-eval task, group or tag named arc_esay\. Did you mean arc_easy"):
         from_mapping(LmEval, {"tasks": ["arc_esay"]}).build([], None)

@@ -114,25 +114,30 @@ def test_keyword(pairs: dict[str, list[Pair]]) -> None:
         assert not isinstance(error_of(pair.bad), IndentationError)
 
 
-def names(table: symtable.SymbolTable) -> Iterator[symtable.Symbol]:
+def symbols(table: symtable.SymbolTable) -> Iterator[symtable.Symbol]:
     yield from table.get_symbols()
     for child in table.get_children():
-        yield from names(child)
+        yield from symbols(child)
+
+
+def used_and_bound(text: str) -> tuple[set[str], set[str]]:
+    """By Python's own symbol tables."""
+    found = list(symbols(symtable.symtable(text, "", "exec")))
+    bound = {symbol.get_name() for symbol in found if symbol.is_assigned() or symbol.is_parameter()}
+    return {symbol.get_name() for symbol in found if symbol.is_referenced()}, bound
 
 
 def test_undefined_name(pairs: dict[str, list[Pair]], documents: list[Document]) -> None:
-    """Asked of Python's own symbol tables: the wrong name is used and nowhere bound, the right one is bound."""
+    """The wrong name is used and nowhere bound, the right one is bound."""
     texts = {document.name: document.text for document in documents}
     for pair in pairs["undefined_name"]:
         ast.parse(pair.bad)
         ((good, bad),) = [(a, b) for a, b in zip(words_of(pair.good), words_of(pair.bad), strict=True) if a != b]
-        bound = {s.get_name() for s in names(symtable.symtable(pair.bad, "", "exec")) if s.is_assigned() or s.is_parameter()}
-        used = {s.get_name() for s in names(symtable.symtable(pair.bad, "", "exec")) if s.is_referenced()}
+        used, bound = used_and_bound(pair.bad)
         assert bad in used - bound
         assert not hasattr(builtins, bad)
         assert bad not in words_of(texts[pair.document])
-        in_good = {s.get_name() for s in names(symtable.symtable(pair.good, "", "exec")) if s.is_assigned() or s.is_parameter()}
-        assert good in in_good
+        assert good in used_and_bound(pair.good)[1]
 
 
 def test_quote(pairs: dict[str, list[Pair]]) -> None:
@@ -224,7 +229,11 @@ def test_parts_can_be_left_out(documents: list[Document], tokenizer: Any) -> Non
 
 @pytest.mark.parametrize(
     ("difficulty", "message"),
-    [({"copi": [1, 2]}, "Did you mean copy"), ({"copy": [3]}, r"give \[least, greatest\]"), ({"addition": [2, 99]}, "from 1 to 32")],
+    [
+        ({"copi": [1, 2]}, "Did you mean copy"),
+        ({"copy": [3]}, r"give \[least, greatest\]"),
+        ({"addition": [2, 99]}, "from 1 to 32"),
+    ],
 )
 def test_a_difficulty_that_cannot_be(difficulty: dict[str, list[int]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -273,7 +282,14 @@ def test_a_uniform_model_has_the_known_scores(documents: list[Document], tokeniz
 
 @pytest.mark.parametrize(
     ("says", "exact_match", "token_accuracy", "edit_distance"),
-    [(" 51", 1, 1, 0), (" 57", 0, 2 / 3, 1 / 3), (" 5", 0, 2 / 3, 1 / 3), ("", 0, 0, 1), (" 511", 0, 1, 1 / 4), ("51", 0, 0, 1 / 3)],
+    [
+        (" 51", 1, 1, 0),
+        (" 57", 0, 2 / 3, 1 / 3),
+        (" 5", 0, 2 / 3, 1 / 3),
+        (" 511", 0, 1, 1 / 4),
+        ("51", 0, 0, 1 / 3),
+        ("", 0, 0, 1),
+    ],
 )
 def test_answers_right_and_nearly_right(
     tokenizer: Any, says: str, exact_match: float, token_accuracy: float, edit_distance: float
@@ -281,7 +297,8 @@ def test_answers_right_and_nearly_right(
     from harness.data.synthetic import Problem
 
     task = Problems("addition", [Problem("addition: 12 + 39 =", "51", "addition", 2)] * 2, tokenizer.encode)
-    found = {v.metric: v.value for v in Prepared({"addition": task}, tokenizer).evaluate(Uniform(tokenizer, says)).values}
+    prepared = Prepared({"addition": task}, tokenizer)
+    found = {v.metric: v.value for v in prepared.evaluate(Uniform(tokenizer, says)).values}
     assert found["exact_match"] == exact_match
     assert found["token_accuracy"] == pytest.approx(token_accuracy)
     assert found["edit_distance"] == pytest.approx(edit_distance)

@@ -45,13 +45,15 @@ def _pairs(config: OfflineConfig, held_out: Sequence[HeldOut]) -> dict[str, Any]
         return {}
     documents = [d for source in held_out for d in spread(source.documents, config.pair_documents) if is_python(d)]
     if not documents:
-        log.warning("Minimal pairs are left out: no held-out document is Python (a name in .py, and a text that parses).")
+        log.warning("Minimal pairs are left out: no held-out document is Python (named .py, with a text that parses).")
         return {}
     material, tasks = read(documents, config.pair_bytes), {}
     for kind in KINDS:
         pairs = minimal_pairs(material, kind, config.pairs, config.seed)
         if len(pairs) < config.pairs:
-            log.warning("pairs_%s has %d items, not %d: the held-out Python gives no more.", kind, len(pairs), config.pairs)
+            log.warning(
+                "pairs_%s: %d items, not %d: the held-out Python gives no more.", kind, len(pairs), config.pairs
+            )
         if pairs:
             tasks[f"pairs_{kind}"] = MinimalPairs(f"pairs_{kind}", pairs)
     return tasks

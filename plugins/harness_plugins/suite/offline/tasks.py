@@ -70,11 +70,13 @@ class Problems(ListTask):
 
     def __init__(self, name: str, problems: Sequence[Problem], encode: Encode) -> None:
         self._encode = encode
-        documents = [{"prompt": p.prompt, "target": render(p).removeprefix(p.prompt)} for p in problems]
-        for doc in documents:
-            doc["tokens"] = len(encode(doc["prompt"] + doc["target"])) - len(encode(doc["prompt"]))
-        self._most_tokens = max(len(encode(doc["target"])) for doc in documents) + 1
-        super().__init__(name, documents)
+        self._most_tokens = max(len(encode(f" {problem.answer}\n")) for problem in problems) + 1
+        super().__init__(name, [self._document(problem) for problem in problems])
+
+    def _document(self, problem: Problem) -> dict[str, Any]:
+        whole, prompt = render(problem), problem.prompt
+        tokens = len(self._encode(whole)) - len(self._encode(prompt))
+        return {"prompt": prompt, "target": whole.removeprefix(prompt), "tokens": tokens}
 
     def requests(self, doc: dict[str, Any]) -> Requests:
         yield "loglikelihood", (doc["prompt"], doc["target"])
