@@ -1,1 +1,1 @@
-"""Data: documents to tokens, tokens to shards, shards to an endless stream of batches; `dataset.prepare` is the way in."""
+"""Data: documents to tokens, shards and an endless stream of batches; `dataset.prepare` is the way in."""
