@@ -86,9 +86,7 @@ def test_a_term_without_a_count_is_averaged_over_the_micro_batches(text: Path, m
 
 
 def test_the_gradient_is_clipped_to_its_global_norm(text: Path, monkeypatch: pytest.MonkeyPatch):
-    clipped, free = (
-        build_loop(job(config(text, trainer={"gradient_clip": clip}), steps=10)) for clip in (0.01, None)
-    )
+    clipped, free = (build_loop(job(config(text, trainer={"gradient_clip": clip}), steps=10)) for clip in (0.01, None))
     _, small = step_of(clipped, next(iter(clipped.batches(0))), monkeypatch)
     _, large = step_of(free, next(iter(free.batches(0))), monkeypatch)
     norm = torch.cat([gradient.flatten() for gradient in large.values()]).norm()
