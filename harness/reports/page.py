@@ -52,7 +52,7 @@ def write(report: Report, folder: Path) -> Path:
     from jinja2 import Environment, StrictUndefined
 
     env = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.filters |= {"si": words.si, "sci": words.scientific, "number": words.number}
+    env.filters |= {"si": words.si, "sci": words.scientific, "number": words.number, "verdict": _verdict}
     here = files("harness.reports")
     gallery = _Gallery(folder / "figures")
     context = _context(report, gallery, folder)
@@ -138,7 +138,14 @@ def _compute(rows: list[Row], gallery: _Gallery) -> Shown | None:
         f"Held-out loss of {len(done)} finished runs; bars, often smaller than the dots, are 95 % intervals over "
         "held-out samples; lines join runs of one size and seed."
     )
-    return gallery.show("Loss against compute", caption, lambda: figures.loss_against_compute(rows))
+    return gallery.show("Loss against compute, by size", caption, lambda: figures.loss_against_compute(rows))
+
+
+def _verdict(finding: Finding) -> str:
+    """What a reader must see before the sentences: whether there was enough data, and whether the law holds."""
+    if finding.verdict != "ok":
+        return finding.verdict
+    return "enough data, but the law does not fit" if finding.values.get("fits") is False else "enough data"
 
 
 def _drawings(finding: Finding, gallery: _Gallery) -> Iterator[Shown]:

@@ -41,8 +41,8 @@ def power_of_ten(value: float) -> str:
 def number(value: Any) -> str:
     """Anything in a table's cell.
 
-    >>> [number(v) for v in (3.58049, 12, 0.00001234, 1234567.0, True, None, float("nan"), "x")]
-    ['3.580', '12', '1.23 × 10⁻⁵', '1.23 × 10⁶', 'yes', '–', '–', 'x']
+    >>> [number(v) for v in (3.58049, 12, 7000.0, 0.00001234, 5e12, True, None, float("nan"), "x")]
+    ['3.580', '12', '7,000', '1.23 × 10⁻⁵', '5.00 × 10¹²', 'yes', '–', '–', 'x']
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -52,8 +52,8 @@ def number(value: Any) -> str:
         return NOTHING
     if not isinstance(value, (int, float)):
         return str(value)
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) < 10**9 else scientific(value)
+    if isinstance(value, int) or (abs(value) >= 1000 and value == int(value)):
+        return f"{value:,.0f}" if abs(value) < 10**9 else scientific(value)
     if value == 0:
         return "0"
     if abs(value) < 1e-3 or abs(value) >= 1e5:

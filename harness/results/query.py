@@ -65,7 +65,8 @@ def _told(message: str) -> str:
     """DuckDB's message in one paragraph, without its drawing of the place, and what there is to ask."""
     said = " ".join(message.partition("\nLINE ")[0].split())
     tables = "; ".join(f"{name} ({', '.join(c.name for c in columns)})" for name, (columns, _) in _TABLES.items())
-    return f"The query cannot be answered. {said.rstrip('.')}. The tables are {tables}."
+    stop = "" if said.endswith((".", "?", "!")) else "."
+    return f"The query cannot be answered. {said}{stop} The tables are {tables}."
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from harness.results.rows import Row
 
 #: A terminal's table ends here; the other formats have no end.
-LONGEST_TABLE = 400
+LONGEST_TABLE = 200
 
 
 def render(rows: list[Row], format: str = "table") -> str:

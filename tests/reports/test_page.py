@@ -100,7 +100,9 @@ def test_the_references_inside_figures_hold(whole):
 def test_figures_also_stand_alone_and_their_text_is_text(whole):
     _, path, _ = whole
     files = sorted((path.parent / "figures").glob("*.svg"))
-    assert {"loss-over-tokens", "loss-against-compute", "power-law-predicted-against-seen"} <= {f.stem for f in files}
+    assert {"loss-over-tokens", "loss-against-compute-by-size", "power-law-predicted-against-seen"} <= {
+        f.stem for f in files
+    }
     for file in files:
         drawn = ElementTree.parse(file).getroot()
         assert drawn.tag == f"{SVG}svg"
@@ -130,6 +132,12 @@ def test_not_enough_data_is_said_openly(whole):
     assert "not enough data" in page.text[: page.text.index("Key figures")]
 
 
+def test_a_law_that_does_not_fit_is_not_shown_as_one_that_does(study, tmp_path):
+    finding = replace(study().findings[0], values={"fits": False}, drawings=[])
+    page = Page(write(study(scores=[], curves={}, findings=[finding]), tmp_path / "report"))
+    assert "enough data, but the law does not fit" in page.text
+
+
 def test_a_baseline_that_wins_is_shown_to_win(whole):
     _, _, page = whole
     assert re.search(r"Kneser–Ney token trigram\s*2\.450\s*1\.720\s*−0\.324", page.text)
@@ -146,7 +154,7 @@ def test_the_same_content_twice_is_the_same_bytes(study, tmp_path):
 def test_figures_of_an_earlier_report_are_removed(study, tmp_path):
     write(study(scores=[]), tmp_path / "report")
     write(study(scores=[], findings=[], curves={}), tmp_path / "report")
-    assert [path.name for path in (tmp_path / "report" / "figures").iterdir()] == ["loss-against-compute.svg"]
+    assert [path.name for path in (tmp_path / "report" / "figures").iterdir()] == ["loss-against-compute-by-size.svg"]
 
 
 def test_text_of_others_is_shown_and_never_run(study, tmp_path):
