@@ -1,0 +1,77 @@
+"""What the documents tell people to type works: commands compose, the cheap ones run, the plugin is a plugin."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import VERBS, main
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page):
+    return re.findall(r"```(\w*)\n(.*?)```", page.read_text(), re.S)
+
+
+def commands():
+    for page in PAGES:
+        for language, text in blocks(page):
+            for line in text.splitlines() if not language else []:
+                if line.startswith("harness "):
+                    words = shlex.split(line, comments=True)[1:]
+                    yield pytest.param(words, id=" ".join(words))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with one finished tiny run, in which the commands are typed."""
+    folder, before = tmp_path_factory.mktemp("docs"), Path.cwd()
+    os.chdir(folder)
+    assert main(["train", "experiment=tiny", "budget.tokens=4096", "suite=null"]) == 0
+    yield folder
+    os.chdir(before)
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_a_command_in_the_documents_is_understood(words, folder, capsys):
+    """What would take long is asked about instead: `train` by `why`, `study` by `plan`, `score` up to its suite."""
+    verb, rest = words[0], words[1:]
+    assert verb in VERBS
+    if "--cfg" in rest:
+        pass
+    elif verb == "train":
+        words = ["why", *(w.split(",")[0] for w in rest if w != "-m")]
+    elif verb == "study":
+        words = ["plan", *rest]
+    elif verb == "fit":
+        words = ["plan", "quickstart"] if "quickstart" in rest else ["fit", "--help"]
+    elif verb == "score":
+        words = ["score", "--help"]
+    assert main(words) == 0
+
+
+@pytest.mark.slow
+def test_the_plugin_of_the_documents_is_a_plugin(tmp_path):
+    (source,) = [t for language, t in blocks(ROOT / "docs/plugins.md") if language == "python" and "# my_norms.py" in t]
+    (tmp_path / "my_norms.py").write_text(source)
+    typed = [line for _, t in blocks(ROOT / "docs/plugins.md") for line in t.splitlines() if line.startswith("HARNESS_PLUGINS=")]
+    assert len(typed) == 2
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    listed, trained = (
+        subprocess.run(["bash", "-c", f"{line} {more}"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+        for line, more in zip(typed, ["", "budget.tokens=4096 suite=null"], strict=True)
+    )
+    assert re.search(r"norm +clip .*healthy", listed)
+    assert "trained: held-out loss" in trained
+
+
+def test_every_page_that_is_linked_exists():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,270 @@
+"""What a person meets at the command line: help, errors in one paragraph, exit codes, nothing left behind."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import VERBS, main
+
+TINY = ["experiment=tiny", "budget.tokens=4096", "suite=null"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with one tiny run in ./runs."""
+    folder = tmp_path_factory.mktemp("trained")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main(["train", *TINY]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def run_of(folder):
+    return next((folder / "runs").glob("*/manifest.json")).parent
+
+
+# -------------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)])
+def test_help_is_an_answer_and_not_an_error(words, capsys, here):
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith(("Controlled", "harness 0", *(verb.summary for verb in VERBS.values())))
+
+
+def test_the_help_of_train_lists_groups_options_and_presets_with_a_line_each(capsys):
+    main(["train", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("python_stdlib", "gpt2_124m", "rotary", "adamw", "ladder", "data.batch_size=8"):
+        (line,) = [line for line in lines if line.split() and line.split()[0] == name]
+        assert len(line.split()) > 2, f"{name} has no description"
+    assert not [line for line in lines if "(*, " in line], "a dataclass's signature is no description"
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [(["--help"], 0.5), (["plugins"], 0.5), (["train", "--help"], 1.0), (["train", "architectur=x"], 1.0)],
+)
+def test_answers_come_at_once(words, seconds, here):
+    """In seconds of the processor, which other processes on the same cores do not lengthen much; the least of three."""
+    taken = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "harness.cli", *words], capture_output=True, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken) < seconds
+
+
+# ------------------------------------------------------------------------------------------- errors
+
+MANGLED = {
+    "mangled.csv": "N,D,loss\n1,2\n",
+    "words.csv": "N,D,loss\n1,two,3\n",
+    "rows.jsonl": '{"text": "a"}\n{"text": \n',
+    "not_a_mapping.yaml": "- a\n",
+    "not_yaml.yaml": "a: [\n",
+    "unknown_key.yaml": "axis: {}\n",
+    "uneven.yaml": "zip: {seed: [1, 2], data.batch_size: [1]}\n",
+    "no_list.yaml": "axes: {seed: 3}\n",
+    "unknown_analysis.yaml": "analyses: [chinchila]\n",
+    "bad_axis.yaml": "axes: {data.bach_size: [1]}\n",
+    "empty.txt": "",
+    "binary.bin": "\x00\x01",
+}
+
+WRONG = {
+    # each verb's arguments
+    "no such verb": (["trian"], "Did you mean train?"),
+    "score without a run": (["score"], "run has no value"),
+    "score of no run": (["score", "run=zzz"], "There is no run zzz"),
+    "study without a name": (["study"], "needs the name of a sweep"),
+    "study with two names": (["study", "a", "b"], "found a and b"),
+    "no such study": (["study", "quickstrat"], "Did you mean quickstart?"),
+    "plan with a bad rate": (["plan", "quickstart", "rate=fast"], "rate=fast is not a positive number"),
+    "report of no study": (["report", "nothing"], "There is no study nothing"),
+    "status of no study": (["status", "nothing"], "There is no study nothing"),
+    "status of no runs": (["status"], "there is no such folder"),
+    "results of no runs": (["results"], "there is no such folder"),
+    "results with a bad flag": (["results", "--cvs"], "Did you mean --csv),
+    "sql without a query": (["results", "--sql"], "--sql needs a query"),
+    "why of no run": (["why", "zzz"], "There is no run zzz"),
+    "plugins takes no words": (["plugins", "x"], "x is not understood"),
+    "fit of nothing": (["fit"], "needs a CSV file"),
+    "an unknown flag": (["train", "--fast"], "--fast is not a flag"),
+    # config: groups, options, values
+    "a word that is no override": (["train", "fast"], "cannot be read as key=value"),
+    "an unknown option": (["train", "architecture.widht=3"], "Did you mean architecture.width?"),
+    "an unknown group": (["train", "architectur=llama"], "Did you mean architecture"),
+    "a new key": (["train", "+a.b=1"], "a is not an option"),
+    "a new key in a group": (["train", "+architecture.b=1"], "architecture.b is not an option"),
+    "an objective's option": (["train", "objective.x=1"], "stand under method"),
+    "a broken interpolation": (["train", "architecture.width=${nothing}"], "nothing"),
+    **{
+        f"an unknown {group}": (["train", f"{group}=no_such_thing"], f"{group}=no_such_thing is unknown. Known are ")
+        for group in (
+            "corpus", "tokenizer", "architecture", "architecture/attention", "architecture/position", "architecture/norm",
+            "architecture/feedforward", "architecture/head", "objective", "optimizer", "schedule", "suite", "scale",
+            "trainer", "launcher", "experiment",
+        )
+    },
+    **{
+        f"no {group}": (["train", f"{group}=null"], "has no value")
+        for group in ("corpus", "tokenizer", "architecture", "objective", "optimizer", "schedule")
+    },
+    "a type": (["train", "architecture.width=wide"], "architecture.width='wide' is not a whole number"),
+    "a bound": (["train", "data.batch_size=0"], "data.batch_size=0 is too small"),
+    "a choice": (["train", "trainer.precision=fp8"], "trainer.precision='fp8' is not possible"),
+    "heads that do not divide": (["train", "architecture.attention.heads=7"], "heads"),
+    "a micro-batch that does not divide": (["train", "trainer.micro_batch=3"], "does not divide"),
+    "too small a vocabulary": (["train", "architecture.vocabulary=10"], "smaller than the tokenizer's 512"),
+    "too long for the positions": (
+        ["train", "architecture/position=learned", "architecture.position.length=64"],
+        "can see: at most 64 tokens",
+    ),
+    "a mix of nothing": (["train", "corpus=mix"], "sources is empty"),
+    "an unknown corpus in a mix": (["train", "corpus=mix", "+corpus.sources.a={name: nope, weight: 1}"], "nope"),
+    "an unknown block": (["train", "architecture.pattern=[nope]"], "pattern names the block nope"),
+    # files
+    "no such text": (["train", "corpus=text", "corpus.path=nowhere"], "there is no such file"),
+    "an empty text": (["train", "corpus=text", "corpus.path=empty.txt"], "empty.txt"),
+    "a mangled JSONL": (["train", "corpus=text", "corpus.path=rows.jsonl"], "rows.jsonl:2"),
+    "a binary text": (["train", "corpus=text", "corpus.path=binary.bin"], "binary.bin"),
+    "no such csv": (["fit", "nowhere.csv"], "nowhere.csv"),
+    "a csv with a short row": (["fit", "mangled.csv"], "mangled.csv"),
+    "a csv with words": (["fit", "words.csv"], "two"),
+    "no such sweep file": (["study", "nowhere.yaml"], "There is no sweep file nowhere.yaml"),
+    "a sweep that is a list": (["study", "not_a_mapping.yaml"], "must be a mapping"),
+    "a sweep that is no YAML": (["study", "not_yaml.yaml"], "is not YAML"),
+    "a sweep with an unknown key": (["study", "unknown_key.yaml"], "Did you mean axes?"),
+    "a sweep with uneven lists": (["plan", "uneven.yaml"], "must be of one length"),
+    "a sweep with no lists": (["plan", "no_list.yaml"], "to a list of values"),
+    "a sweep with an unknown analysis": (["plan", "unknown_analysis.yaml"], "Did you mean chinchilla?"),
+    "a sweep with an unknown axis": (["plan", "bad_axis.yaml"], "Did you mean batch_size?"),
+    "an override of nothing": (["plan", "quickstart", "data.bach=1"], "data.bach"),
+    # multirun
+    "one wrong value of many": (["train", "-m", "seed=0,x"], "seed='x' is not a whole number"),
+    "one wrong name of many": (["train", "-m", "architecture=no,transformer"], "architecture=no is unknown"),
+    "a new key, printed": (["train", "+a=1", "--cfg", "job"], "a is not an option"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_one_paragraph_and_leaves_nothing(case, here, capfd):
+    for name, text in MANGLED.items():
+        (here / name).write_text(text)
+    words, expected = WRONG[case]
+    assert main(words) == 2
+    told = capfd.readouterr()
+    paragraph = " ".join(told.err.split())
+    assert paragraph.startswith("harness: ")
+    assert expected in paragraph
+    assert "Traceback" not in paragraph
+    assert "\n\n" not in told.err.strip()
+    assert told.out == ""
+    assert {path.name for path in here.iterdir()} == set(MANGLED)
+
+
+def test_environment_variables_are_checked_too(here):
+    env = {**os.environ, "HARNESS_PLUGINS": "none,other"}
+    done = subprocess.run([sys.executable, "-m", "harness.cli", "plugins"], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "mixes none with names" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(here, capfd):
+    (here / "file").write_text("")
+    assert main(["train", *TINY, "runs=file/runs"]) == 2
+    assert "file/runs" in " ".join(capfd.readouterr().err.split())
+
+
+def test_debug_shows_the_traceback(here):
+    with pytest.raises(ValueError, match="is not a whole number"):
+        main(["train", "--debug", "seed=x"])
+
+
+# ---------------------------------------------------------------------------------------- the verbs
+
+
+def test_a_run_asked_for_twice_is_trained_once(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    before = (run_of(trained) / "metrics.jsonl").stat().st_mtime_ns
+    assert main(["train", *TINY]) == 0
+    assert "reused" in capsys.readouterr().out
+    assert (run_of(trained) / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_why_says_what_would_be_reused(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    assert main(["why", run_of(trained).name[:6]]) == 0
+    assert f"run {run_of(trained).name}: reuse. It is finished." in capsys.readouterr().out
+    assert main(["why", *TINY, "seed=5"]) == 0
+    assert ": train. There is no such run yet." in capsys.readouterr().out
+
+
+def test_other_code_is_refused_with_both_ways_out(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    manifest = run_of(trained) / "manifest.json"
+    kept = manifest.read_text()
+    manifest.write_text(json.dumps({**json.loads(kept), "code": {"released": False, "digest": "other"}}))
+    try:
+        assert main(["train", *TINY]) == 2
+        paragraph = " ".join(capsys.readouterr().err.split())
+        assert "reuse=any" in paragraph
+        assert "retrain=true" in paragraph
+        assert main(["train", *TINY, "reuse=any"]) == 0
+    finally:
+        manifest.write_text(kept)
+
+
+def test_retrain_moves_the_old_directory_aside(here, capsys):
+    assert main(["train", *TINY]) == 0
+    first = run_of(here)
+    weights = sorted((first / "checkpoints").rglob("model.safetensors"))[-1].read_bytes()
+    assert main(["train", *TINY, "retrain=true"]) == 0
+    assert (here / "runs/.aside" / f"{first.name}-1" / "manifest.json").exists()
+    assert sorted((first / "checkpoints").rglob("model.safetensors"))[-1].read_bytes() == weights
+
+
+@pytest.mark.parametrize("flag", ["--json", "--csv", None])
+def test_results_go_to_stdout(trained, monkeypatch, capsys, flag):
+    monkeypatch.chdir(trained)
+    assert main(["results", "--sql", "select id, tokens from runs", *([flag] if flag else [])]) == 0
+    out = capsys.readouterr().out
+    assert run_of(trained).name in out
+    if flag == "--json":
+        assert json.loads(out) == [{"id": run_of(trained).name, "tokens": 4096}]
+
+
+def test_status_shows_the_run(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    assert main(["status", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["id"], row["state"], row["step"], row["steps"]) == (run_of(trained).name, "finished", 4, 4)
+
+
+def test_describe_gives_the_published_sizes(here, capsys):
+    for preset, size in (("gpt2_124m", 124_439_808), ("llama2_7b", 6_738_415_616)):
+        assert main(["describe", f"architecture={preset}", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["parameters"] == size
+
+
+def test_multirun_carries_out_every_job(here, capfd):
+    assert main(["train", "-m", *TINY, "seed=0,1,2"]) == 0
+    assert len(list((here / "runs").glob("*/manifest.json"))) == 3
+    assert {path.name for path in here.iterdir()} == {"runs"}
