@@ -73,6 +73,8 @@ class LanguageModel(TemplateLM):
     # -------------------------------------------------------------------------------- log-likelihoods
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[Answer]:
+        if empty := [request for request in requests if not request.args[1]]:
+            raise UserError(f"A continuation of task {empty[0].task_name} is empty: there is nothing to score.")
         return super().loglikelihood(requests, disable_tqdm=True)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
@@ -102,7 +104,7 @@ class LanguageModel(TemplateLM):
     def _refuse_what_cannot_be_scored(self, texts: Any, context: list[int], continuation: list[int]) -> None:
         if not continuation:
             raise UserError(
-                f"No token is left to score of {texts!r:.200}: the continuation is empty, or merged with the context's end."
+                f"No token is left to score of {texts!r:.200}: the tokenizer merges it with the context's end."
             )
         if len(continuation) > self.max_length:
             raise UserError(

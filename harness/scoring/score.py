@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from harness.config import RunConfig, from_mapping
 from harness.data.cache import digest
-from harness.errors import UserError
+from harness.errors import RunFailed, UserError
 from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.rundir import CHECKSUMS, RunDir, checksum
 from harness.scoring.progress import Progress
@@ -98,11 +101,15 @@ def _score_group(
     tokenizer = config.tokenizer.load(group[0].run.path / "tokenizer")
     shown.say(f"suite {suite.name}: making the tasks")
     prepared = Prepared(suite.build(held_out, tokenizer), tokenizer, suite.limit)
-    torch.set_num_threads(1 if workers > 1 else config.trainer.threads)  # a forked process must not use threads
-    work = functools.partial(_score_one, prepared, suite.name, settings)
+    if not prepared.tasks:
+        raise UserError(f"suite={suite.name} has no task to ask: the corpus holds nothing out that it could use.")
+    device = "cuda" if config.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    workers = 1 if device == "cuda" else min(workers, len(group))  # CUDA does not survive a fork
+    torch.set_num_threads(1 if workers > 1 else config.trainer.threads)  # nor do PyTorch's threads
+    work = functools.partial(_score_one, prepared, suite.name, settings, device)
     largest_first = sorted(group, key=lambda checkpoint: -checkpoint.bytes())
     rows: list[Row] = []
-    for checkpoint, new in _each(work, largest_first, min(workers, len(group)), shown, prepared.requests()):
+    for checkpoint, new in _each(work, largest_first, workers, shown, prepared.requests()):
         rows += new
         shown.finished(checkpoint.run.id)
     return rows
@@ -122,34 +129,47 @@ def _each(
         return
     _work = work
     try:
-        with multiprocessing.get_context("fork").Pool(workers) as pool:
-            for place, rows in pool.imap_unordered(_in_worker, enumerate(checkpoints)):
-                yield checkpoints[place], rows
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _prepare_worker) as pool:
+            jobs = {pool.submit(_in_worker, checkpoint): checkpoint for checkpoint in checkpoints}
+            try:
+                for job in as_completed(jobs):
+                    yield jobs[job], job.result()
+            except BrokenProcessPool:
+                raise RunFailed(
+                    "A scoring process was killed (out of memory?). Score again with fewer workers."
+                ) from None
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
     finally:
         _work = None
 
 
-def _in_worker(job: tuple[int, Checkpoint]) -> tuple[int, list[Row]]:
+def _prepare_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the tokenizer's threads did not survive the fork
+
+
+def _in_worker(checkpoint: Checkpoint) -> list[Row]:
     assert _work is not None
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the tokenizer's threads did not survive the fork either
-    return job[0], _work(job[1], None)
+    return _work(checkpoint, None)
 
 
 def _score_one(
-    prepared: Prepared, suite: str, settings: str, checkpoint: Checkpoint, progress: Callable[[int], None] | None
+    prepared: Prepared,
+    suite: str,
+    settings: str,
+    device: str,
+    checkpoint: Checkpoint,
+    progress: Callable[[int], None] | None,
 ) -> list[Row]:
-    import torch
-
     from harness.scoring.model import LanguageModel
     from harness.scoring.samples import write_samples
     from harness.training.train import load_model
 
     run, step = checkpoint.run, checkpoint.step
     model, config, _ = load_model(run, step)
-    if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
-        model = model.cuda()
     length = min(config.data.sequence_length, model.maximum_length or config.data.sequence_length)
-    scored = prepared.evaluate(LanguageModel(model, prepared.encoder, length, progress=progress))
+    scored = prepared.evaluate(LanguageModel(model.to(device), prepared.encoder, length, progress=progress))
     for task, samples in scored.samples.items():
         write_samples(run, task, step, samples)
     rows = [

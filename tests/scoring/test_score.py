@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ import pytest
 import torch
 
 from harness.config import RunConfig, from_mapping, plugin_config, to_mapping
-from harness.errors import UserError
+from harness.errors import RunFailed, UserError
 from harness.interfaces.corpus import Document
 from harness.interfaces.suite import HeldOut
 from harness.registry import registry
 from harness.rundir import RunDir, new_folder, write_json
-from harness.scoring.samples import samples_path
+from harness.scoring.model import LanguageModel
+from harness.scoring.samples import samples_path, write_samples
 from harness.scoring.score import score_runs
 from harness.training.checkpoints import WEIGHTS, write_weights
 
@@ -131,6 +134,18 @@ def test_workers_find_the_same(tmp_path: Path, ladder: list[RunDir]) -> None:
     assert _sorted([row for each in ladder for row in each.scores()]) == _sorted(in_one)
 
 
+def test_a_killed_worker_is_reported(ladder: list[RunDir], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LanguageModel, "loglikelihood", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(RunFailed, match="scoring process was killed"):
+        score_runs(ladder, suite(), HELD_OUT, quiet=True, workers=2)
+
+
+def test_a_workers_complaint_comes_through(tmp_path: Path) -> None:
+    short = [run(tmp_path / name, sequence_length=8) for name in ("a", "b")]
+    with pytest.raises(UserError, match=r"data\.sequence_length"):
+        score_runs(short, suite(), HELD_OUT, quiet=True, workers=2)
+
+
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["run"], row["task"], row["metric"]))
 
@@ -175,6 +190,19 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
         score_runs([run(tmp_path / "run")], suite(), HELD_OUT, checkpoint=15)
     with pytest.raises(UserError, match="has no checkpoint to score; it has none"):
         score_runs([run(tmp_path / "empty", steps=())], suite(), HELD_OUT)
+
+
+def test_a_suite_with_nothing_to_ask(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no task to ask"):
+        score_runs([run(tmp_path / "run")], suite(problems=0), [], quiet=True)
+
+
+def test_samples_with_lone_surrogates_can_be_kept(tmp_path: Path) -> None:
+    made = run(tmp_path / "run")
+    write_samples(made, "odd/name", 20, [{"document": 0, "prompt": "\ud800", "choices": ["\udfff", "b"]}])
+    path = samples_path(made, "odd/name", 20)
+    assert path.name == "odd_name@20.parquet"
+    assert duckdb.sql(f"select prompt, choices from read_parquet('{path}')").fetchall() == [("?", ["?", "b"])]
 
 
 def test_a_context_too_short_for_the_questions_is_said(tmp_path: Path) -> None:
