@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.launch.local import Job, Pool, workers_here
+from harness.launch.local import Job, Pool, gpus_here, workers_here
 
 
 def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
@@ -24,17 +24,11 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_id
     getattr(launcher.task_function, "before_fork", lambda: None)()
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         jobs = [_job(launcher, config, Path(folder) / str(i)) for i, config in enumerate(configs)]
-        gpus = _gpus()
+        gpus = gpus_here()
         ended = {outcome.name: outcome for outcome in Pool(workers_here(launcher.workers, gpus), gpus).run(jobs)}
         results = [_returned(Path(folder) / str(i), ended[job.name].error) for i, job in enumerate(jobs)]
     getattr(launcher.task_function, "done", lambda results: None)(results)
     return results
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _compose(launcher: Any, overrides: list[str], index: int) -> Any:

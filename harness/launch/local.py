@@ -93,6 +93,15 @@ class Pool:
         self.running = []
 
 
+def gpus_here(accelerator: str = "auto") -> int:
+    """GPUs that runs may use. torch is imported only where there is a driver."""
+    if accelerator == "cpu" or not (Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def workers_here(asked: int | None, gpus: int) -> int:
     """Jobs side by side: as asked, or one for each GPU, or one for each core."""
     return asked or gpus or len(os.sched_getaffinity(0))

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.config import RunConfig, from_mapping
 from harness.planning.plan import dataset
-from harness.rundir import RunDir, read_json, write_json
+from harness.rundir import RunDir, checksum, read_json, write_json
 
 HELD_OUT = "held_out_"
 
@@ -21,22 +21,23 @@ def baselines_of(run: RunDir, folder: Path) -> list[dict[str, Any]]:
     """
     kept = folder / "baselines.json"
     manifest, config = run.manifest(), from_mapping(RunConfig, run.config())
-    source = max(config.corpus.mixture(), key=lambda source: source.weight).name
-    texts = held_out_texts(run, f"{HELD_OUT}{source}")
-    key = [manifest["identity"]["data"], manifest["budget"]["tokens"], run.id, len(texts), sum(map(len, texts))]
+    task = HELD_OUT + max(config.corpus.mixture(), key=lambda source: source.weight).name
+    samples = sorted((run.path / "samples").glob(f"{task}@*.parquet"))
+    if not samples:
+        return []
+    key = [run.id, manifest["budget"]["tokens"], checksum(samples[-1])]
     if kept.exists() and (found := read_json(kept))["of"] == key:
         return list(found["rows"])
-    rows = _count(config, manifest["budget"]["tokens"], texts, f"{HELD_OUT}{source}") if texts else []
+    rows = _count(config, manifest["budget"]["tokens"], _texts(samples[-1]), task)
     write_json(kept, {"of": key, "rows": rows})
     return rows
 
 
-def held_out_texts(run: RunDir, task: str) -> list[str]:
-    """The texts that a run was scored on, from its kept samples."""
+def _texts(samples: Path) -> list[str]:
+    """The texts that a run was scored on."""
     import pyarrow.parquet
 
-    files = sorted((run.path / "samples").glob(f"{task}@*.parquet"))
-    return list(pyarrow.parquet.read_table(files[-1], columns=["target"])["target"].to_pylist()) if files else []
+    return list(pyarrow.parquet.read_table(samples, columns=["target"])["target"].to_pylist())
 
 
 def _count(config: RunConfig, tokens: int, texts: list[str], task: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 from harness.config import plugin_config, to_mapping
 from harness.errors import RunFailed, UserError
 from harness.interfaces.analysis import Finding, Point
-from harness.launch.local import Job, Outcome, Pool, workers_here
+from harness.launch.local import Job, Outcome, Pool, gpus_here, workers_here
 from harness.launch.progress import Watch
 from harness.launch.run import carry_out
 from harness.planning.plan import Plan, data_fingerprint, dataset, resolve
@@ -54,7 +54,7 @@ class Study:
         for plan in plans:
             dataset(plan.config)
         launcher, runs = plans[0].config.launcher, Path(plans[0].config.runs)
-        gpus = _gpus(plans[0])
+        gpus = gpus_here(plans[0].config.trainer.accelerator)
         largest_first = sorted(plans, key=lambda plan: -plan.flops)
         jobs = [Job(plan.id, lambda plan=plan: carry_out(plan, score=False, quiet=True), runs / plan.id / "log.txt") for plan in largest_first]
         with Watch(plans, runs) as watch:
@@ -74,14 +74,8 @@ class Study:
                 groups.setdefault(repr(plan.config.suite) + data_fingerprint(plan.config), []).append((plan, run))
         for group in groups.values():
             config = group[0][0].config
-            workers = workers_here(config.launcher.workers, _gpus(group[0][0]))
+            workers = workers_here(config.launcher.workers, gpus_here(config.trainer.accelerator))
             score_runs([run for _, run in group], config.suite, dataset(config).held_out, workers=workers)
-
-
-def _gpus(plan: Plan) -> int:
-    import torch
-
-    return 0 if plan.config.trainer.accelerator == "cpu" else torch.cuda.device_count()
 
 
 def _say_decisions(decisions: dict[str, Decision]) -> None:
