@@ -98,30 +98,25 @@ class Curve:
 
 
 def _offset(x: Array, y: Array) -> Array:
-    """E + A/x^α from several starts of α; for each, E and A ≥ 0 by linear least squares."""
+    """E + A/x^α: for each α of a grid E and A ≥ 0 by linear least squares, then all three from the best of these."""
     from scipy.optimize import least_squares, nnls
 
     level = np.exp(y)
-    floor = np.log(1e-3 * level.min())
-    bounds = [-np.inf, 1e-3, floor], [np.inf, 5.0, float(y.min())]
-    fits = []
-    for alpha in np.geomspace(0.05, 2.0, 6):
+    least, most = np.array([-np.inf, 1e-3, np.log(1e-3 * level.min())]), np.array([np.inf, 5.0, float(y.min())])
+    starts = []
+    for alpha in np.geomspace(0.02, 2.0, 24):
         columns = np.stack([np.exp(-alpha * x), np.ones_like(x)], axis=1) / level[:, None]
-        scales = np.maximum(nnls(columns, np.ones_like(x))[0], 2e-3 * level.min())
-        start = np.array([np.log(scales[0]), alpha, min(np.log(scales[1]), y.min() - 1e-6)])
-        fits.append(
-            least_squares(
-                lambda theta: value_and_jacobian(theta, x)[0] - y,
-                start,
-                jac=lambda theta: value_and_jacobian(theta, x)[1],
-                bounds=bounds,
-                x_scale="jac",
-                ftol=1e-12,
-                xtol=1e-12,
-                gtol=1e-12,
-            )
-        )
-    return min(fits, key=lambda fit: fit.cost).x
+        scales, distance = nnls(columns, np.ones_like(x))
+        A, E = np.log(np.maximum(scales, 2e-3 * level.min()))
+        starts.append((distance, [A, alpha, min(E, most[2] - 1e-6)]))
+    return least_squares(
+        lambda theta: value_and_jacobian(theta, x)[0] - y,
+        min(starts)[1],
+        jac=lambda theta: value_and_jacobian(theta, x)[1],
+        bounds=(least, most),
+        x_scale="jac",
+        ftol=1e-10,
+    ).x
 
 
 @dataclass(frozen=True)
