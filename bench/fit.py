@@ -29,8 +29,8 @@ def main() -> None:
         seconds.append((fitted - start, time.perf_counter() - fitted))
     fit, bootstrap = np.median(seconds, axis=0)
     print(
-        f"fit: {BOOTSTRAPS} bootstraps of {len(log_loss)} points in {bootstrap:.2f} s, the fit from 49 starts in {fit:.2f} s "
-        f"(one core; limit {LIMIT:g} s)"
+        f"fit: {BOOTSTRAPS} bootstraps of {len(log_loss)} points in {bootstrap:.2f} s, "
+        f"the fit from 49 starts in {fit:.2f} s (one core; limit {LIMIT:g} s)"
     )
     if bootstrap > LIMIT:
         raise SystemExit(1)

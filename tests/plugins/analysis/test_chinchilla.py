@@ -46,9 +46,7 @@ def test_the_fit_is_as_low_as_any_that_scipy_finds(ladders, sizes, budgets, nois
     spread = np.array([0.5, 0.5, 0.1, 0.03, 0.03])
     options = {"maxfev": 1000, "fatol": 1e-12}
     lowest = min(
-        minimize(
-            objective, start, (design, log_loss), method="Nelder-Mead", options={"maxfev": 1500, "fatol": 1e-12}
-        ).fun
+        minimize(objective, start, (design, log_loss), method="Nelder-Mead", options=options).fun
         for start in centre + spread * rng.standard_normal((3, 5))
     )
     assert found <= lowest * (1 + 1e-6)
