@@ -101,16 +101,16 @@ class Loop(LightningModule):
     def training_step(self, batch: Step, batch_idx: int) -> None:
         step, micro_batches = self.trainer.global_step, batch.micro_batches
         counts = self._counts(micro_batches)
-        total = torch.zeros((), device=self.device)
+        losses = []
         for micro_batch in micro_batches:
             seed_noise(self.noise_seed, step, int(micro_batch.places_B[0]), self.device)
             terms = self.method.losses(self.model, micro_batch)
             parts = [term / counts.get(name, len(micro_batches)) for name, term in terms.items()]
             loss = sum(parts[1:], parts[0])
             self.manual_backward(loss)
-            total += loss.detach()
+            losses.append(loss.detach())
         self.norms.append(self._clip())
-        self.losses.append(total)
+        self.losses.append(sum(losses[1:], losses[0]))
         self._update(step)
 
     def _counts(self, micro_batches: list[Batch]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The loop: sums over counts, accumulation, noise."""
 
 import copy
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def rows(batch: Batch, start: int, stop: int) -> Batch:
 def test_accumulated_micro_batches_equal_the_whole_batch(text: Path, cuts: list[int], monkeypatch: pytest.MonkeyPatch):
     loop = build_loop(job(config(text, trainer={"gradient_clip": None}), steps=10))
     batch = batch_of(loop)
-    parts = [rows(batch, start, stop) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    parts = [rows(batch, start, stop) for start, stop in pairwise(cuts)]
     whole, of_whole = step_of(loop, [batch], monkeypatch)
     loop.model.zero_grad()
     accumulated, of_parts = step_of(loop, parts, monkeypatch)

@@ -11,8 +11,8 @@ from harness.interfaces.batch import Sequences
 from harness.interfaces.visibility import Causal, SameDocument, Visibility
 from harness.registry import registry
 
-TOKENS_BS = np.array([[5, 6, 9, 7, 8, 9], [1, 2, 3, 4, 9, 1]])  # 9 ends a document
-DOCUMENTS_BS = np.array([[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 1]])
+TOKENS_BS = np.array([[5, 6, 9, 7, 8, 9], [1, 2, 3, 4, 9, 1]])  # 9 is the end token, which opens the next document
+DOCUMENTS_BS = np.array([[0, 0, 1, 1, 1, 2], [0, 0, 0, 0, 1, 1]])
 SEQUENCES = Sequences(TOKENS_BS, DOCUMENTS_BS, np.array([10, 11]))
 
 
@@ -47,7 +47,7 @@ def test_targets_are_the_inputs_one_place_on():
     assert batch.places_B.tolist() == [10, 11]
 
 
-def test_every_target_counts_also_what_follows_another_documents_end():
+def test_every_target_counts_also_where_a_document_begins():
     method = clm(attend_across_documents=False)
     assert method.counts(prepare(method)) == {"clm": 10.0}
 
@@ -55,7 +55,7 @@ def test_every_target_counts_also_what_follows_another_documents_end():
 def test_positions_and_documents_restart_only_where_attention_does():
     apart, across = prepare(clm(attend_across_documents=False)), prepare(clm())
     assert apart.documents_BT.tolist() == DOCUMENTS_BS[:, :-1].tolist()
-    assert apart.positions_BT.tolist() == [[0, 1, 2, 0, 1], [0, 1, 2, 3, 4]]
+    assert apart.positions_BT.tolist() == [[0, 1, 0, 1, 2], [0, 1, 2, 3, 0]]
     assert across.documents_BT is None
     assert across.positions_BT is None
 

@@ -1,6 +1,7 @@
 """Schedules: closed forms of (step, steps)."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -31,8 +32,8 @@ def test_it_rises_to_at_most_the_peak_then_never_rises_again_nor_falls_below_the
 ):
     found = rates(name, steps, warmup=warmup, floor=floor)
     rising = round(warmup * steps)
-    assert all(a < b for a, b in zip(found[:rising], found[1:rising], strict=False))
-    assert all(a >= b for a, b in zip(found[rising:], found[rising + 1 :], strict=False))
+    assert all(a < b for a, b in pairwise(found[:rising]))
+    assert all(a >= b for a, b in pairwise(found[rising:]))
     assert all(0 < rate <= 1 for rate in found)
     assert all(rate >= floor - 1e-12 for rate in found[rising:])
 

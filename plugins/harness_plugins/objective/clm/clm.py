@@ -15,8 +15,8 @@ from harness.interfaces.visibility import Causal, SameDocument, Visibility
 class CausalLanguageModelling:
     """−Σ log p(token | those before it).
 
-    Every target counts once, also the first token of a document, which follows another document's `end`:
-    what comes after `end` is what the model is asked for when it is scored on an empty context.
+    Every target counts once, also the first token of a document: it follows an `end`, and what comes after
+    `end` is what the model is asked for when it is scored on an empty context.
     """
 
     def __init__(self, attend_across_documents: bool) -> None:
@@ -25,8 +25,8 @@ class CausalLanguageModelling:
     def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
         tokens_BS = torch.from_numpy(sequences.tokens_BS)
         batch = Batch(
-            inputs_BT=tokens_BS[:, :-1].contiguous(),
-            targets_BT=tokens_BS[:, 1:].contiguous(),
+            inputs_BT=tokens_BS[:, :-1],
+            targets_BT=tokens_BS[:, 1:],
             weights_BT=torch.ones(tokens_BS.shape[0], tokens_BS.shape[1] - 1),
             places_B=torch.from_numpy(sequences.places_B),
         )
