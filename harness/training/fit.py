@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from harness import plugins
 from harness.config import TrainerConfig
@@ -64,9 +63,11 @@ def fit(
     callbacks = [*plugins.load().call("register_callbacks", config=job.config, run=run), recorder, saver]
     with _quiet():
         trainer = _trainer(config, device, job.steps, callbacks, FolderCheckpoints(loop.parameter_names()))
-        # Lightning raises its own exception after the SIGTERM that we have heard as well and dealt with.
-        with contextlib.suppress(SIGTERMException):
+        try:
             trainer.fit(loop, ckpt_path=str(run.checkpoint(start)) if start else None)
+        except SystemExit:  # Lightning's own answer to SIGTERM, and to the KeyboardInterrupt of a second SIGINT
+            interrupt.check()
+            raise
     interrupt.check()
     return loop
 

@@ -158,6 +158,21 @@ def test_a_signal_stops_after_the_step_and_the_run_goes_on_bit_for_bit(
     assert rows(run) == rows(undisturbed)
 
 
+def test_a_second_ctrl_c_stops_at_once(text: Path, tmp_path: Path, witness: Witness):
+    def twice(module: Any) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    witness.act = {7: twice}
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="SIGINT"):
+        do(dropout(text), tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is before
+    run = RunDir(tmp_path / "run")
+    assert run.state() == "interrupted"
+    assert run.checkpoints()[-1][0] == 6
+
+
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
     text: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
