@@ -28,29 +28,53 @@ class Verb:
 
 VERBS = {
     "train": Verb("harness.verbs.train:train", "harness train [key=value …] [-m]", "Train one run, or many with -m."),
-    "score": Verb("harness.verbs.score:score", "harness score run=<id|folder> [suite=…]", "Score a trained run with lm-eval."),
+    "score": Verb(
+        "harness.verbs.score:score", "harness score run=<id|folder> [suite=…]", "Score a trained run with lm-eval."
+    ),
     "study": Verb(
-        "harness.verbs.study:study", "harness study <sweep> [key=value …]",
+        "harness.verbs.study:study",
+        "harness study <sweep> [key=value …]",
         "Launch what is missing of a sweep, collect, analyse, report.",
     ),
     "plan": Verb(
-        "harness.verbs.plan:plan", "harness plan <sweep> [key=value …] [rate=FLOP/s] [--json]",
+        "harness.verbs.plan:plan",
+        "harness plan <sweep> [key=value …] [rate=FLOP/s] [--json]",
         "Show what a sweep would launch and cost; launch nothing.",
     ),
     "describe": Verb(
-        "harness.verbs.plan:describe", "harness describe [key=value …] [--json]",
+        "harness.verbs.plan:describe",
+        "harness describe [key=value …] [--json]",
         "Show a model's parameters, FLOPs and memory; build nothing.",
     ),
-    "fit": Verb("harness.verbs.fit:fit", "harness fit <csv|study> [analysis=…] [--json]", "Fit a scaling law to a table or a study."),
-    "status": Verb("harness.verbs.look:status", "harness status [study] [runs=./runs] [--json]", "Show each run's state and progress."),
+    "fit": Verb(
+        "harness.verbs.fit:fit",
+        "harness fit <csv|study> [analysis=…] [--json]",
+        "Fit a scaling law to a table or a study.",
+    ),
+    "status": Verb(
+        "harness.verbs.look:status",
+        "harness status [study] [runs=./runs] [--json]",
+        "Show each run's state and progress.",
+    ),
     "results": Verb(
-        "harness.verbs.look:results", "harness results [runs=./runs] [--sql QUERY] [--csv|--json]",
+        "harness.verbs.look:results",
+        "harness results [runs=./runs] [--sql QUERY] [--csv|--json]",
         "Query all runs and scores as one table.",
     ),
-    "report": Verb("harness.verbs.look:report", "harness report <study> [studies=./studies]", "Write a study's report again from what is on disk."),
-    "why": Verb("harness.verbs.look:why", "harness why <id>|[key=value …]", "Say what of a run would be reused and what not."),
-    "plugins": Verb("harness.verbs.plugins:plugins", "harness plugins [--json]", "List the plugins: kind, name, version, origin, health."),
-}  # fmt: skip
+    "report": Verb(
+        "harness.verbs.look:report",
+        "harness report <study> [studies=./studies]",
+        "Write a study's report again from what is on disk.",
+    ),
+    "why": Verb(
+        "harness.verbs.look:why", "harness why <id>|[key=value …]", "Say what of a run would be reused and what not."
+    ),
+    "plugins": Verb(
+        "harness.verbs.plugins:plugins",
+        "harness plugins [--json]",
+        "List the plugins: kind, name, version, origin, health.",
+    ),
+}
 
 
 def usage() -> str:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 
 from harness.config import Config, ConfigError, FitConfig, RunConfig, ScoreConfig, from_mapping, to_mapping
 from harness.errors import UserError, suggest
-from harness.hookspecs import KINDS
 from harness.help import group_of, group_options, groups
+from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
 from harness.registry import registry
 
@@ -18,6 +18,7 @@ C = TypeVar("C", bound=Config)
 
 #: What each verb's primary config (conf/<name>.yaml) is checked against.
 SCHEMAS: dict[str, type[Config]] = {"run": RunConfig, "score": ScoreConfig, "fit": FitConfig}
+
 
 def prepare_hydra() -> None:
     """Makes Hydra know our schemas, every registered plugin, the folders of presets and our resolvers. Idempotent."""
@@ -45,6 +46,7 @@ def prepare_hydra() -> None:
     if not any(p.__name__ == "HarnessSearchPath" for p in Plugins.instance().discover(SearchPathPlugin)):
         Plugins.instance().register(HarnessSearchPath)
     OmegaConf.register_new_resolver("ratio", lambda a, b: float(a) / float(b), replace=True)
+    OmegaConf.register_new_resolver("root", lambda a: float(a) ** 0.5, replace=True)
     OmegaConf.register_new_resolver("whole_ratio", lambda a, b: max(1, int(a) // int(b)), replace=True)
 
 
@@ -152,8 +154,13 @@ def _keys(name: str, overrides: Sequence[str]) -> list[str]:
         try:
             with initialize_config_dir(str(config_folder()), version_base="1.3"):
                 composed = hydra_compose(name, overrides=attempt)
-            return [key for key in _leaves(composed, "")] + ["objective", "architecture/attention", "architecture/position"]
-        except Exception:  # noqa: S112 - only a suggestion is at stake
+            return [
+                *_leaves(composed, ""),
+                "objective",
+                "architecture/attention",
+                "architecture/position",
+            ]
+        except Exception:
             continue
     return []
 
@@ -165,5 +172,10 @@ def _leaves(node: Any, path: str) -> Iterator[str]:
         at = f"{path}.{key}" if path else str(key)
         yield at
         child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing() and not child._is_interpolation():
+        if (
+            isinstance(child, DictConfig)
+            and not child._is_none()
+            and not child._is_missing()
+            and not child._is_interpolation()
+        ):
             yield from _leaves(child, at)

@@ -43,7 +43,8 @@ def option(
     at which the field has no effect, left out of the identity, so that a field added later changes
     no old id. choices, minimum and maximum bound what a user may set.
     """
-    metadata = dict(help=help, identity=identity, neutral=neutral, choices=choices, minimum=minimum, maximum=maximum)
+    bounds = {"choices": choices, "minimum": minimum, "maximum": maximum}
+    metadata = {"help": help, "identity": identity, "neutral": neutral, **bounds}
     if isinstance(default, (list, dict)) or dataclasses.is_dataclass(default):
         return dataclasses.field(default_factory=functools.partial(_copy, default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -51,13 +52,14 @@ def option(
 
 def slot(kind: str, help: str = "", *, identity: bool = True, optional: bool = False) -> Any:
     """A field that holds a plugin's Config of the given kind, looked up by its `name`."""
-    metadata = dict(help=help, identity=identity, neutral=MISSING, kind=kind, optional=optional)
+    metadata = {"help": help, "identity": identity, "neutral": MISSING, "kind": kind, "optional": optional}
     return dataclasses.field(default=None if optional else MISSING, metadata=metadata)
 
 
 def section(config: type, help: str = "", *, identity: bool = True) -> Any:
     """A field that holds a nested Config of a fixed type."""
-    return dataclasses.field(default_factory=config, metadata=dict(help=help, identity=identity, neutral=MISSING))
+    metadata = {"help": help, "identity": identity, "neutral": MISSING}
+    return dataclasses.field(default_factory=config, metadata=metadata)
 
 
 def _copy(value: Any) -> Any:
@@ -139,8 +141,7 @@ def _at(path: str, key: str) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-@functools.cache
-def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
+def _fields(cls: Any) -> dict[str, dataclasses.Field[Any]]:
     return {field.name: field for field in dataclasses.fields(cls) if field.name != "defaults"}
 
 
@@ -188,7 +189,7 @@ def plugin_config(kind: str, value: Any, path: str, optional: bool = False, curr
 
 
 def _typed(expected: Any, value: Any, path: str, current: Any = None) -> Any:
-    if expected is Any or isinstance(value, str) and value == MISSING:
+    if expected is Any or (isinstance(value, str) and value == MISSING):
         return value
     origin, args = typing.get_origin(expected), typing.get_args(expected)
     if origin in (Union, types.UnionType):
@@ -242,7 +243,9 @@ def _scalar(expected: type, value: Any, path: str) -> Any:
         return int(float(value))
     if expected is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
-    raise _mistyped(path, value, {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[expected])
+    raise _mistyped(
+        path, value, {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[expected]
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -295,6 +298,9 @@ class ScaleConfig(Config):
     width_per_layer: int = option(16, "channels of width for each layer", minimum=1)
     width_per_head: int = option(16, "channels of width for each attention head", minimum=1)
     lr_times_width: float = option(0.48, "peak learning rate times width", minimum=0.0)
+    init_std_times_root_width: float = option(
+        0.5, "standard deviation of matrices at the start times √width", minimum=0.0
+    )
 
 
 @dataclass(kw_only=True)
@@ -311,7 +317,9 @@ class TrainerConfig(Config):
     threads: int = option(1, "CPU threads of one process", identity=False, minimum=1)
     deterministic: bool = option(True, "deterministic algorithms only", identity=False)
     log_every: int = option(10, "steps between two lines of metrics.jsonl", identity=False, minimum=1)
-    checkpoints: int = option(10, "checkpoints in a run, evenly spaced; the last is the result", identity=False, minimum=1)
+    checkpoints: int = option(
+        10, "checkpoints in a run, evenly spaced; the last is the result", identity=False, minimum=1
+    )
     keep: int = option(2, "newest checkpoints that are kept", identity=False, minimum=1)
 
 

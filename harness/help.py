@@ -36,7 +36,8 @@ def preset_folders() -> list[Path]:
 def _package_folder(package: str) -> Path:
     parent, _, leaf = package.replace("/", ".").rpartition(".")
     spec = importlib.util.find_spec(parent or leaf)
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     return Path(next(iter(spec.submodule_search_locations))) / (leaf if parent else "")
 
 
@@ -61,7 +62,7 @@ def groups() -> list[str]:
 
 
 def _class_line(config: type) -> str:
-    """A class's first line; that of its module where the class has none of its own (a dataclass then has its signature)."""
+    """A class's first line; that of its module where the class has none (a dataclass then has its signature)."""
     own = config.__doc__ or ""
     return first_line(sys.modules[config.__module__].__doc__ if own.startswith(f"{config.__name__}(") else own)
 
@@ -94,17 +95,18 @@ def _shown(value: Any) -> str:
     return "?" if value is MISSING or value == MISSING else str(value)
 
 
-def verb_help(usage: str, summary: str, config: type[Config] | None, only: tuple[str, ...] | None = None) -> str:
+def verb_help(usage: str, summary: str, config: type[Config], only: tuple[str, ...] = ()) -> str:
     """The help text of a verb: usage, groups with their options, and the options that every config has."""
     lines = [summary, "", f"usage: {usage}", ""]
-    if config is None:
-        return "\n".join(lines)
     lines += ["Groups, chosen by group=name:"]
     for group in groups():
-        if only is None or group in only:
+        if not only or group in only:
             lines.append(f"  {group}")
             lines += [f"    {name:<22} {line}".rstrip() for name, line in group_options(group)]
     lines += ["", "Options, set by key=value (those of a chosen name: --cfg job):"]
     lines += [f"  {key:<36} {text}" for key, text in describe_options(config)]
-    lines += ["", "Hydra's flags: -m key=a,b (many runs), --cfg job (the composed config), --info, --hydra-help. --debug shows tracebacks."]
+    lines += [
+        "",
+        "Flags: -m key=a,b (many runs), --cfg job (the composed config), --info, --hydra-help, --debug (tracebacks).",
+    ]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ A plugin is a module named by an entry point in the group ``harness.plugins``. I
 Config classes (see `harness.interfaces`), which import nothing heavy; their ``build`` does.
 """
 
+# mypy: disable-error-code="empty-body"
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -118,4 +119,8 @@ def on_run_error(config: Any, run: Any, error: BaseException) -> None:
 
 
 #: The kinds, in the order of the data's way: one hook each.
-KINDS = tuple(name.removeprefix("register_") for name in list(globals()) if name.startswith("register_") and name != "register_callbacks")
+KINDS = tuple(
+    name.removeprefix("register_")
+    for name in list(globals())
+    if name.startswith("register_") and name != "register_callbacks"
+)

@@ -75,7 +75,9 @@ def _discover() -> Iterator[tuple[Plugin, EntryPoint]]:
     named = [name.strip() for name in os.environ.get("HARNESS_PLUGINS", "").split(",") if name.strip()]
     if "none" in named:
         if len(named) > 1:
-            raise UserError(f"HARNESS_PLUGINS={','.join(named)} mixes none with names. Give none, or the modules to add.")
+            raise UserError(
+                f"HARNESS_PLUGINS={','.join(named)} mixes none with names. Give none, or the modules to add."
+            )
         return
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         dist = point.dist
@@ -100,7 +102,9 @@ def _speaks_our_interface(module: ModuleType) -> None:
     if written_for is None:
         raise UserError(f"{module.__name__} does not state HARNESS_INTERFACE = {INTERFACE}")
     if written_for > INTERFACE:
-        raise UserError(f"{module.__name__} is written for interface {written_for}; harness {__version__} has {INTERFACE}")
+        raise UserError(
+            f"{module.__name__} is written for interface {written_for}; harness {__version__} has {INTERFACE}"
+        )
 
 
 def _registered(module: ModuleType, kind: str, plugin: Plugin) -> Iterator[Entry]:

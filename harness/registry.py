@@ -46,7 +46,9 @@ class Registry:
             return owners[0]
         if owners:
             both = " and ".join(f"{owner.distribution}:{bare}" for owner in owners)
-            raise UserError(f"{kind}={bare} is owned by more than one distribution. Choose {both.replace(' and ', ' or ')}.")
+            raise UserError(
+                f"{kind}={bare} is owned by more than one distribution. Choose {both.replace(' and ', ' or ')}."
+            )
         raise UserError(f"There is no {kind} named {name}. {suggest(name, self.names(kind))}{self._may_be_broken()}")
 
     def get(self, kind: str, name: str) -> type:

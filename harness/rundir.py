@@ -199,7 +199,7 @@ def open_run(run: str, runs: str) -> RunDir:
     if (Path(run) / "manifest.json").is_file():
         return RunDir(Path(run))
     found = [p for p in sorted(Path(runs).glob(f"{run}*")) if (p / "manifest.json").is_file()] if run else []
-    if len(found) == 1 or found and found[0].name == run:
+    if len(found) == 1 or (found and found[0].name == run):
         return RunDir(found[0])
     if found:
         raise UserError(f"run={run} could be {', '.join(p.name for p in found[:5])}. Give more of the id.")

@@ -101,7 +101,7 @@ WRONG = {
     "status of no study": (["status", "nothing"], "There is no study nothing"),
     "status of no runs": (["status"], "there is no such folder"),
     "results of no runs": (["results"], "there is no such folder"),
-    "results with a bad flag": (["results", "--cvs"], "Did you mean --csv),
+    "results with a bad flag": (["results", "--cvs"], "Did you mean --csv"),
     "sql without a query": (["results", "--sql"], "--sql needs a query"),
     "why of no run": (["why", "zzz"], "There is no run zzz"),
     "plugins takes no words": (["plugins", "x"], "x is not understood"),
@@ -118,9 +118,22 @@ WRONG = {
     **{
         f"an unknown {group}": (["train", f"{group}=no_such_thing"], f"{group}=no_such_thing is unknown. Known are ")
         for group in (
-            "corpus", "tokenizer", "architecture", "architecture/attention", "architecture/position", "architecture/norm",
-            "architecture/feedforward", "architecture/head", "objective", "optimizer", "schedule", "suite", "scale",
-            "trainer", "launcher", "experiment",
+            "corpus",
+            "tokenizer",
+            "architecture",
+            "architecture/attention",
+            "architecture/position",
+            "architecture/norm",
+            "architecture/feedforward",
+            "architecture/head",
+            "objective",
+            "optimizer",
+            "schedule",
+            "suite",
+            "scale",
+            "trainer",
+            "launcher",
+            "experiment",
         )
     },
     **{
@@ -182,7 +195,9 @@ def test_wrong_input_is_one_paragraph_and_leaves_nothing(case, here, capfd):
 
 def test_environment_variables_are_checked_too(here):
     env = {**os.environ, "HARNESS_PLUGINS": "none,other"}
-    done = subprocess.run([sys.executable, "-m", "harness.cli", "plugins"], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "plugins"], env=env, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert "mixes none with names" in done.stderr
 

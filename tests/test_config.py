@@ -63,7 +63,9 @@ def test_a_mistake_names_its_place(values, message):
 
 
 def test_numbers_as_yaml_writes_them_are_understood():
-    assert from_mapping(Outer, {"steps": "1e3", "inner": {"share": "1e-3"}}) == Outer(steps=1000, inner=Inner(share=1e-3))
+    assert from_mapping(Outer, {"steps": "1e3", "inner": {"share": "1e-3"}}) == Outer(
+        steps=1000, inner=Inner(share=1e-3)
+    )
     assert from_mapping(Outer, {"steps": 5.0}).steps == 5
 
 

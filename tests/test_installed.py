@@ -32,7 +32,18 @@ def environment(tmp_path_factory, wheels):
     python = folder / "bin/python"
     packages = next((folder / "lib").glob("python*")) / "site-packages"
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")  # its own .pth files are not read
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--ignore-installed", "--quiet"]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--ignore-installed",
+        "--quiet",
+    ]
     subprocess.run([*install, *wheels.values()], check=True)
     return folder
 
@@ -54,7 +65,9 @@ def harness(environment, tmp_path):
 
 def test_it_is_the_wheel_that_runs(environment):
     code = "import harness, harness.plugins; print(harness.__file__, harness.plugins.config_folder())"
-    out = subprocess.run([environment / "bin/python", "-c", code], capture_output=True, text=True, check=True, cwd="/").stdout
+    out = subprocess.run(
+        [environment / "bin/python", "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    ).stdout
     assert all(path.startswith(str(environment)) for path in out.split())
 
 
@@ -88,11 +101,17 @@ def test_a_strangers_plugins_are_used_by_name_and_overridden(harness):
     help_text = harness("train", "--help").stdout
     assert "A stranger's preset: the transformer with a mean for attention." in help_text
 
-    done = harness("train", "experiment=gadgets", "architecture.attention.gain=0.5", "objective.distance=3", "suite.items=3")
+    done = harness(
+        "train", "experiment=gadgets", "architecture.attention.gain=0.5", "objective.distance=3", "suite.items=3"
+    )
     assert done.returncode == 2
-    assert "method.distance" in done.stderr or "objective" in done.stderr  # the field is `method`, and the message says so
+    assert (
+        "method.distance" in done.stderr or "objective" in done.stderr
+    )  # the field is `method`, and the message says so
 
-    done = harness("train", "experiment=gadgets", "architecture.attention.gain=0.5", "method.distance=3", "suite.items=3")
+    done = harness(
+        "train", "experiment=gadgets", "architecture.attention.gain=0.5", "method.distance=3", "suite.items=3"
+    )
     assert done.returncode == 0, done.stderr
     run = next((harness.work / "runs").glob("*/manifest.json")).parent
     config = json.loads((run / "config.json").read_text())

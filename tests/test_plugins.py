@@ -114,7 +114,10 @@ def test_every_folder_of_a_plugin_has_its_line_in_the_entry_point_table():
 
     root = Path(__file__).parent.parent
     table = tomllib.loads((root / "pyproject.toml").read_text())["project"]["entry-points"]["harness.plugins"]
-    folders = {str(f.parent.relative_to(root / "plugins")).replace("/", ".") for f in (root / "plugins/harness_plugins").glob("*/*/__init__.py")}
+    folders = {
+        str(f.parent.relative_to(root / "plugins")).replace("/", ".")
+        for f in (root / "plugins/harness_plugins").glob("*/*/__init__.py")
+    }
     assert set(table.values()) == folders
 
 

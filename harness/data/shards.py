@@ -62,13 +62,12 @@ class Side:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens start … stop − 1, int64, from one shard or across several."""
         assert 0 <= start < stop <= self.tokens
-        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        first, last = np.searchsorted(self._starts, (start, stop - 1), side="right") - 1
         parts = []
-        for shard, begin in zip(self._shards[first:], self._starts[first:].tolist(), strict=False):
-            if begin >= stop:
-                break
-            parts.append(shard[max(0, start - begin) : stop - begin])
-        return np.concatenate(parts).astype(np.int64) if len(parts) > 1 else parts[0].astype(np.int64)
+        for number in range(first, last + 1):
+            begin = self._starts[number]
+            parts.append(self._shards[number][max(0, start - begin) : stop - begin])
+        return np.concatenate(parts, dtype=np.int64)
 
     def documents_at(self, places: np.ndarray) -> np.ndarray:
         """The document that each place attends in, counted from 0.
@@ -123,7 +122,7 @@ def _open_side(folder: Path, dtype: str, entries: list[dict[str, Any]]) -> Side:
         text_bytes=sum(entry["bytes"] for entry in entries),
         end_places_D=np.concatenate([empty, *ends]),
         numbers_D=np.concatenate([empty, *(table[:, 1] for table in tables)]),
-        _shards=tuple(np.memmap(folder / f"{e['file']}.tokens", dtype=dtype, mode="r") for e in entries),
+        _shards=tuple(np.asarray(np.memmap(folder / f"{e['file']}.tokens", dtype=dtype, mode="r")) for e in entries),
         _starts=starts[:-1],
     )
 

@@ -76,7 +76,9 @@ class Watch:
 def _text(row: dict[str, Any]) -> str:
     if not row:
         return "starting"
-    return f"loss {row['loss']:.3f}, {row.get('tokens_per_second', 0) / 1000:.0f} k tokens/s, MFU {row.get('mfu', 0):.0%}"
+    return (
+        f"loss {row['loss']:.3f}, {row.get('tokens_per_second', 0) / 1000:.0f} k tokens/s, MFU {row.get('mfu', 0):.0%}"
+    )
 
 
 def _bars() -> Any:
@@ -85,6 +87,20 @@ def _bars() -> Any:
 
     columns = (TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
     return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+class Tokenising:
+    """A line that says how far the documents are tokenised; nothing where they lie in the cache."""
+
+    def __init__(self) -> None:
+        self.said = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - self.said > (0.2 if sys.stderr.isatty() else 5.0):
+            self.said = now
+            end = "\r" if sys.stderr.isatty() and done < total else "\n"
+            print(f"tokenising: {done:,} of {total:,} documents", end=end, file=sys.stderr, flush=True)
 
 
 def last_metrics(run: Path) -> dict[str, Any]:

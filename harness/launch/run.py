@@ -9,6 +9,7 @@ from typing import Any
 from harness import __version__
 from harness.config import RunConfig, to_mapping
 from harness.identity import code
+from harness.launch.progress import Tokenising
 from harness.planning.plan import Plan, dataset
 from harness.planning.reuse import Decision, start
 from harness.rundir import RunDir, write_json
@@ -21,12 +22,13 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
     it was asked to stop; the last checkpoint is kept in each case.
     """
     from harness.training.fit import device_of
-    from harness.training.train import TrainingJob, train
+    from harness.training.job import TrainingJob
+    from harness.training.train import train
 
     decision = start(plan)
     if decision.action != "reuse":
         device_of(plan.config.trainer)  # what the machine has not is said before anything is written
-        data = dataset(plan.config)
+        data = dataset(plan.config, None if quiet else Tokenising())
         begin(plan, decision.run)
         job = TrainingJob(
             config=plan.config.with_seeds(),
@@ -44,11 +46,14 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
 def begin(plan: Plan, run: RunDir) -> None:
     """Makes the run directory: config and manifest; training adds the tokenizer."""
     config, data = plan.config, dataset(plan.config)
+    epochs = data.epochs(plan.tokens)
     run.path.mkdir(parents=True, exist_ok=True)
     write_json(run.path / "config.json", to_mapping(config))
     run.update_manifest(
         id=plan.id,
-        created=run.manifest().get("created") if run.state() != "new" else datetime.now(UTC).isoformat(timespec="seconds"),
+        created=run.manifest().get("created")
+        if run.state() != "new"
+        else datetime.now(UTC).isoformat(timespec="seconds"),
         state="new",
         harness=__version__,
         identity=plan.identity,
@@ -64,8 +69,9 @@ def begin(plan: Plan, run: RunDir) -> None:
         budget={
             "steps": plan.steps,
             "tokens": plan.tokens,
-            "unique_tokens": data.unique_tokens,
-            "epochs": data.epochs(plan.tokens),
+            "unique_tokens": sum(data.unique_tokens.values()),
+            "epochs": max(epochs.values()),
+            "sources": {name: {"unique_tokens": n, "epochs": epochs[name]} for name, n in data.unique_tokens.items()},
             "flops": plan.flops,
             "flops_6nd": plan.flops_6nd,
         },

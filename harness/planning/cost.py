@@ -20,7 +20,7 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
         "steps": plan.steps,
         "tokens": plan.tokens,
         "unique_tokens": sum(data.unique_tokens.values()),
-        "epochs": {name: round(times, 3) for name, times in data.epochs(plan.tokens).items()},
+        "epochs": max(data.epochs(plan.tokens).values()),
         "flops": plan.flops,
         "flops_6nd": plan.flops_6nd,
         "memory_bytes": memory.total,

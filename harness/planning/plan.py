@@ -80,7 +80,9 @@ def _fits(config: RunConfig, vocabulary: int) -> None:
     missing = method.asks - architecture.visibilities
     if missing:
         names = ", ".join(sorted(kind.__name__ for kind in missing))
-        raise ConfigError(f"objective={method.name} asks for {names} visibility, which architecture={architecture.name} cannot do.")
+        raise ConfigError(
+            f"objective={method.name} asks for {names} visibility, which architecture={architecture.name} cannot do."
+        )
     longest = architecture.maximum_length()
     if longest is not None and config.data.sequence_length > longest:
         raise ConfigError(

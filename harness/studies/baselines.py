@@ -15,7 +15,7 @@ HELD_OUT = "held_out_"
 
 
 def baselines_of(run: RunDir, folder: Path) -> list[dict[str, Any]]:
-    """Rows {name, task, nats_per_token, bits_per_byte, tokens} for the corpus's largest source; kept in the study's folder.
+    """Rows {name, task, nats_per_token, bits_per_byte, tokens} for the largest source; kept in the study's folder.
 
     Empty where the run was not scored on held-out documents.
     """

@@ -16,7 +16,7 @@ from harness.studies.study import analyse, kept, points_of
 
 
 def write_report(name: str, studies: str) -> tuple[Path, list[Finding]]:
-    """Analyses a study's finished runs and writes ``report.html``, ``figures/`` and ``findings.json`` into its folder."""
+    """Analyses a study's finished runs; writes ``report.html``, ``figures/`` and ``findings.json`` into its folder."""
     study = kept(name, studies)
     folder, runs = Path(study["folder"]), [RunDir(Path(run)) for run in study["runs"]]
     findings = analyse(study["analyses"], points_of(runs))

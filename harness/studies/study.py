@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from harness.config import plugin_config, to_mapping
 from harness.errors import RunFailed, UserError
 from harness.interfaces.analysis import Finding, Point
 from harness.launch.local import Job, Outcome, Pool, gpus_here, workers_here
-from harness.launch.progress import Watch
+from harness.launch.progress import Tokenising, Watch
 from harness.launch.run import carry_out
 from harness.planning.plan import Plan, data_fingerprint, dataset, resolve
 from harness.planning.reuse import Decision, allowed
@@ -49,19 +50,26 @@ class Study:
         return failed
 
     def _train(self, plans: Sequence[Plan]) -> list[Outcome]:
+        for plan in plans:
+            dataset(plan.config, Tokenising())
+        print("loading PyTorch and Lightning", file=sys.stderr, flush=True)
+        import harness.training.fit
         import harness.training.train  # noqa: F401 - heavy imports once, before the forks
 
-        for plan in plans:
-            dataset(plan.config)
         launcher, runs = plans[0].config.launcher, Path(plans[0].config.runs)
         gpus = gpus_here(plans[0].config.trainer.accelerator)
-        largest_first = sorted(plans, key=lambda plan: -plan.flops)
-        jobs = [Job(plan.id, lambda plan=plan: carry_out(plan, score=False, quiet=True), runs / plan.id / "log.txt") for plan in largest_first]
+        jobs = [
+            Job(plan.id, functools.partial(carry_out, plan, score=False, quiet=True), runs / plan.id / "log.txt")
+            for plan in sorted(plans, key=lambda plan: -plan.flops)
+        ]
         with Watch(plans, runs) as watch:
             outcomes = Pool(workers_here(launcher.workers, gpus), gpus, watch.tick).run(jobs)
         failed = [outcome for outcome in outcomes if outcome.code]
         for outcome in failed:
-            print(f"harness: run {outcome.name} failed: {outcome.error} (see {runs / outcome.name / 'log.txt'})", file=sys.stderr)
+            print(
+                f"harness: run {outcome.name} failed: {outcome.error} (see {runs / outcome.name / 'log.txt'})",
+                file=sys.stderr,
+            )
         return failed
 
     def _score(self) -> None:
@@ -116,7 +124,7 @@ def kept(name: str, studies: str) -> dict[str, Any]:
 
 
 def points_of(runs: Sequence[RunDir]) -> list[Point]:
-    """Each finished run as a law sees it: non-embedding N, D tokens, exact training FLOPs, held-out nats per token."""
+    """Each finished run as a law sees it: non-embedding N, D tokens, C = 6ND FLOPs, held-out nats per token."""
     found = []
     for run in runs:
         manifest = run.manifest() if run.state() == "finished" else {}
@@ -125,7 +133,7 @@ def points_of(runs: Sequence[RunDir]) -> list[Point]:
                 Point(
                     N=manifest["model"]["non_embedding"],
                     D=manifest["budget"]["tokens"],
-                    C=manifest["budget"]["flops"],
+                    C=manifest["budget"]["flops_6nd"],
                     loss=manifest["result"]["held_out_loss"],
                     seed=manifest["identity"]["config"]["seeds"]["init"],
                     run=run.id,
@@ -142,4 +150,6 @@ def analyse(analyses: Sequence[Any], found: Sequence[Point]) -> list[Finding]:
 def ended(failed: Sequence[Outcome]) -> None:
     """Raises RunFailed if any run failed, after all else is done."""
     if failed:
-        raise RunFailed(f"{len(failed)} run(s) failed: {', '.join(o.name for o in failed)}. The report is made of the others.")
+        raise RunFailed(
+            f"{len(failed)} run(s) failed: {', '.join(o.name for o in failed)}. The report is made of the others."
+        )

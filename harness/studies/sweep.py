@@ -65,7 +65,9 @@ def load_sweep(name: str) -> Sweep:
     if len({len(v) for v in side.values()}) > 1:
         lengths = ", ".join(f"{key} {len(v)}" for key, v in side.items())
         raise UserError(f"{path}: the lists under zip must be of one length; they are {lengths}.")
-    analyses = tuple(plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values)))
+    analyses = tuple(
+        plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values))
+    )
     base = tuple(str(o) for o in _list(path, "base", values))
     return Sweep(path.stem, " ".join(str(values.get("question", "")).split()), base, axes, side, analyses, text)
 

@@ -20,7 +20,7 @@ ROWS = 4
 
 
 def evaluate(model: Any, method: Method, job: TrainingJob, between: Callable[[], None]) -> dict[str, Any]:
-    """held_out_loss and held_out_standard_error in nats per token, held_out_tokens. Without a held-out sequence the
+    """held_out_loss and held_out_stderr in nats per token, held_out_tokens. Without a held-out sequence the
     loss is null; with a single cluster, the standard error. `between` is called after each batch."""
     sums, counts = [], []
     for of_sums, of_counts in _sums(model, method, _batches(job, method), job.config.trainer.precision):
@@ -29,7 +29,7 @@ def evaluate(model: Any, method: Method, job: TrainingJob, between: Callable[[],
         between()
     loss, error = ratio(sums, counts) if sums else (None, None)
     tokens = int(sum(row[0] for row in counts))
-    return {"held_out_loss": loss, "held_out_standard_error": error, "held_out_tokens": tokens}
+    return {"held_out_loss": loss, "held_out_stderr": error, "held_out_tokens": tokens}
 
 
 def ratio(sums: list[list[float]], counts: list[list[float]]) -> tuple[float, float | None]:

@@ -23,8 +23,8 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
 
     The run's directory has its config.json already. progress: whether to show it on stderr.
 
-    Returns the result, which the manifest keeps: training_loss (nats per token, mean of the last row of metrics),
-    held_out_loss and held_out_standard_error (nats per token; null without held-out sequences), held_out_tokens,
+    Returns the result, which the manifest keeps: train_loss (nats per token, mean of the last row of metrics),
+    held_out_loss and held_out_stderr (nats per token; null without held-out sequences), held_out_tokens,
     steps, tokens (seen), seconds (of training), tokens_per_second, mfu, mfu_convention, peak_flops (FLOP/s),
     peak_source.
 
@@ -78,7 +78,7 @@ def _train(job: TrainingJob, run: RunDir, start: int, progress: bool, interrupt:
     row = run.metrics()[-1]
     rate = row["tokens"] / row["seconds"]
     return {
-        "training_loss": row["loss"],
+        "train_loss": row["loss"],
         **held_out,
         "steps": job.steps,
         "tokens": row["tokens"],

@@ -45,4 +45,8 @@ def one_word(words: Sequence[str], what: str) -> tuple[str, list[str]]:
 def only(words: Sequence[str], known: Sequence[str] = ()) -> None:
     """Raises UserError if anything is left over."""
     if words:
-        raise UserError(f"{words[0]} is not understood here. {suggest(words[0], known)}" if known else f"{words[0]} is not understood here.")
+        raise UserError(
+            f"{words[0]} is not understood here. {suggest(words[0], known)}"
+            if known
+            else f"{words[0]} is not understood here."
+        )

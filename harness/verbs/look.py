@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from harness.cli import Verb
 from harness.config import RunConfig, from_mapping
@@ -42,7 +43,7 @@ def status(words: list[str], verb: Verb) -> int:
     return 0
 
 
-def _run_directories(runs: str) -> list:  # type: ignore[type-arg]
+def _run_directories(runs: str) -> list[Any]:
     from harness.rundir import RunDir
 
     if not Path(runs).is_dir():
@@ -62,13 +63,15 @@ def results(words: list[str], verb: Verb) -> int:
     own, words = settings(words, {"runs": "./runs"})
     given, words = flags(words, ["--csv", "--json", "--sql"])
     only(words, ["runs=", "--sql", "--csv", "--json"])
-    from harness.results.query import query
+    from harness.results.query import EVERYTHING, OVERVIEW, query
     from harness.results.show import render
 
     if not Path(own["runs"]).is_dir():
-        raise UserError(f"runs={own['runs']}: there is no such folder. `harness train` makes one, or say runs=<folder>.")
-    rows = query(own["runs"], sql or "select * from runs order by id")
-    print(render(rows, "json" if "--json" in given else "csv" if "--csv" in given else "table"))
+        raise UserError(
+            f"runs={own['runs']}: there is no such folder. `harness train` makes one, or say runs=<folder>."
+        )
+    form = "json" if "--json" in given else "csv" if "--csv" in given else "table"
+    print(render(query(own["runs"], sql or (OVERVIEW if form == "table" else EVERYTHING)), form))
     return 0
 
 

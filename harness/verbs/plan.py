@@ -32,8 +32,9 @@ def plan(words: list[str], verb: Verb) -> int:
         print(json.dumps({"rate": rate, "rate_source": source, "runs": rows}, indent=1))
         return 0
     print(render(rows, "table"))
-    hours = sum(row["hours"] for row in rows)
-    print(f"{len({row['run'] for row in rows})} runs, {sum(r['flops'] for r in rows):.3g} FLOPs, {hours:.2g} hours of one device at {rate:.3g} FLOP/s ({source}). Nothing was launched.")
+    runs, flops, hours = len({row["run"] for row in rows}), sum(r["flops"] for r in rows), sum(r["hours"] for r in rows)
+    print(f"{runs} runs, {flops:.3g} FLOPs, {hours:.2g} hours of one device at {rate:.3g} FLOP/s ({source}).")
+    print("Nothing was launched.")
     return 0
 
 

@@ -14,7 +14,20 @@ from harness.help import verb_help
 from harness.verbs.arguments import asks_help, flags
 
 #: Words that Hydra itself must see.
-HYDRA = ("-m", "--multirun", "--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p", "--hydra-help", "--shell-completion", "-sc")
+HYDRA = (
+    "-m",
+    "--multirun",
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+    "--resolve",
+    "--package",
+    "-p",
+    "--hydra-help",
+    "--shell-completion",
+    "-sc",
+)
 
 
 def train(words: list[str], verb: Verb) -> int:
@@ -38,9 +51,10 @@ def one_run(config: RunConfig, quiet: bool = False) -> None:
     from harness.launch.run import carry_out
 
     decision = carry_out(plan, quiet=quiet)
-    result = decision.run.manifest().get("result", {})
+    loss = decision.run.manifest()["result"]["held_out_loss"]
     said = "reused" if decision.action == "reuse" else "trained"
-    print(f"run {plan.id} {said}: held-out loss {result.get('held_out_loss', float('nan')):.4f} nats per token, in {decision.run.path}")
+    found = "nothing was held out" if loss is None else f"held-out loss {loss:.4f} nats per token"
+    print(f"run {plan.id} {said}: {found}, in {decision.run.path}")
 
 
 class TrainTask:
@@ -59,7 +73,7 @@ class TrainTask:
     def before_fork(self) -> None:
         """Imports what is heavy once, for all jobs."""
         import harness.launch.run
-        import harness.training.train  # noqa: F401
+        import harness.training.fit  # noqa: F401
 
     def done(self, results: Sequence[Any]) -> None:
         """One failed run is exit code 1, after the others have ended."""

@@ -10,7 +10,7 @@ from hydra.plugins.launcher import Launcher
 
 
 class LocalLauncher(Launcher):
-    """Jobs side by side on this machine, each in a forked process. workers: how many; null: one for each core or GPU."""
+    """Jobs side by side on this machine, one forked process each. workers: how many; null: one a core or GPU."""
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers

@@ -60,11 +60,18 @@ def test_a_command_in_the_documents_is_understood(words, folder, capsys):
 def test_the_plugin_of_the_documents_is_a_plugin(tmp_path):
     (source,) = [t for language, t in blocks(ROOT / "docs/plugins.md") if language == "python" and "# my_norms.py" in t]
     (tmp_path / "my_norms.py").write_text(source)
-    typed = [line for _, t in blocks(ROOT / "docs/plugins.md") for line in t.splitlines() if line.startswith("HARNESS_PLUGINS=")]
+    typed = [
+        line
+        for _, t in blocks(ROOT / "docs/plugins.md")
+        for line in t.splitlines()
+        if line.startswith("HARNESS_PLUGINS=")
+    ]
     assert len(typed) == 2
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     listed, trained = (
-        subprocess.run(["bash", "-c", f"{line} {more}"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            ["bash", "-c", f"{line} {more}"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        ).stdout
         for line, more in zip(typed, ["", "budget.tokens=4096 suite=null"], strict=True)
     )
     assert re.search(r"norm +clip .*healthy", listed)

@@ -53,4 +53,4 @@ def test_without_held_out_sequences_it_is_null(text: Path):
     small = job(config(text, data={"held_out": 0.0}), steps=1)
     loop = build_loop(small)
     found = evaluate(loop.model, loop.method, small, lambda: None)
-    assert found == {"held_out_loss": None, "held_out_standard_error": None, "held_out_tokens": 0}
+    assert found == {"held_out_loss": None, "held_out_stderr": None, "held_out_tokens": 0}

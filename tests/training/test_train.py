@@ -91,8 +91,8 @@ def test_a_run_learns_and_says_what_it_found(text: Path, tmp_path: Path, witness
     assert run.state() == "finished"
     assert run.manifest()["result"] == result == json.loads(json.dumps(result, allow_nan=False))
     assert result["tokens"] == 40 * 4 * 16
-    assert result["training_loss"] == run.metrics()[-1]["loss"] < 3.0 < 5.0 < run.metrics()[0]["loss"]
-    assert result["held_out_loss"] == pytest.approx(result["training_loss"], abs=0.3)
+    assert result["train_loss"] == run.metrics()[-1]["loss"] < 3.0 < 5.0 < run.metrics()[0]["loss"]
+    assert result["held_out_loss"] == pytest.approx(result["train_loss"], abs=0.3)
     assert 0 < result["mfu"] < 1
     assert "measured" in result["peak_source"]
     assert [row["step"] for row in run.metrics()] == [5, 10, 15, 20, 25, 30, 35, 40]
@@ -114,7 +114,7 @@ def test_each_seed_changes_the_result(text: Path, tmp_path: Path, seed: str):
         text, architecture={"residual_dropout": 0.2}, trainer={"micro_batch": 2, "checkpoints": 4}, seeds={seed: 1}
     )
     _, other = do(changed, tmp_path / "other", steps=2)
-    assert plain["training_loss"] != other["training_loss"]
+    assert plain["train_loss"] != other["train_loss"]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "bf16-true"])

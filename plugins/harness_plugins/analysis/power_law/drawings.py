@@ -65,7 +65,7 @@ def _against_compute(cells: Sequence[Cell], best: Sequence[Cell], compute: Poole
     axes.scatter([c.C for c in best], [c.loss for c in best], s=30, color=style.BLUE, zorder=3)
     axes.set_xscale("log")
     style.log_losses(axes.yaxis)
-    style.label(axes, "compute C (FLOPs)", "loss (nats per token)")
+    style.label(axes, "compute C (FLOPs, 6ND)", "loss (nats per token)")
     return figure
 
 
