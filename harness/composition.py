@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, TypeVar, cast
 
 from harness.config import Config, ConfigError, FitConfig, RunConfig, ScoreConfig, from_mapping, to_mapping
@@ -46,6 +48,7 @@ def prepare_hydra() -> None:
     if not any(p.__name__ == "HarnessSearchPath" for p in Plugins.instance().discover(SearchPathPlugin)):
         Plugins.instance().register(HarnessSearchPath)
     OmegaConf.register_new_resolver("ratio", lambda a, b: float(a) / float(b), replace=True)
+    OmegaConf.register_new_resolver("scratch", lambda: f"{gettempdir()}/harness-{os.getuid()}", replace=True)
     OmegaConf.register_new_resolver("root", lambda a: float(a) ** 0.5, replace=True)
     OmegaConf.register_new_resolver("whole_ratio", lambda a, b: max(1, int(a) // int(b)), replace=True)
 

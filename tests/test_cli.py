@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from harness.cli import VERBS, main
 
@@ -36,6 +38,10 @@ def trained(tmp_path_factory):
 
 def run_of(folder):
     return next((folder / "runs").glob("*/manifest.json")).parent
+
+
+def last_weights(run):
+    return load_file(sorted((run / "checkpoints").rglob("model.safetensors"))[-1])
 
 
 # -------------------------------------------------------------------------------------------- help
@@ -85,7 +91,7 @@ MANGLED = {
     "unknown_analysis.yaml": "analyses: [chinchila]\n",
     "bad_axis.yaml": "axes: {data.bach_size: [1]}\n",
     "empty.txt": "",
-    "binary.bin": "\x00\x01",
+    "binary.txt": b"\xff\xfe\x00",
 }
 
 WRONG = {
@@ -155,9 +161,9 @@ WRONG = {
     "an unknown block": (["train", "architecture.pattern=[nope]"], "pattern names the block nope"),
     # files
     "no such text": (["train", "corpus=text", "corpus.path=nowhere"], "there is no such file"),
-    "an empty text": (["train", "corpus=text", "corpus.path=empty.txt"], "empty.txt"),
-    "a mangled JSONL": (["train", "corpus=text", "corpus.path=rows.jsonl"], "rows.jsonl:2"),
-    "a binary text": (["train", "corpus=text", "corpus.path=binary.bin"], "binary.bin"),
+    "an empty text": (["train", "corpus=text", "corpus.path=empty.txt"], "has no text to train on"),
+    "a mangled JSONL": (["train", "corpus=text", "corpus.path=rows.jsonl"], "rows.jsonl, line 2"),
+    "a binary text": (["train", "corpus=text", "corpus.path=binary.txt"], "binary.txt"),
     "no such csv": (["fit", "nowhere.csv"], "nowhere.csv"),
     "a csv with a short row": (["fit", "mangled.csv"], "mangled.csv"),
     "a csv with words": (["fit", "words.csv"], "two"),
@@ -180,7 +186,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_input_is_one_paragraph_and_leaves_nothing(case, here, capfd):
     for name, text in MANGLED.items():
-        (here / name).write_text(text)
+        (here / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     words, expected = WRONG[case]
     assert main(words) == 2
     told = capfd.readouterr()
@@ -250,10 +256,10 @@ def test_other_code_is_refused_with_both_ways_out(trained, monkeypatch, capsys):
 def test_retrain_moves_the_old_directory_aside(here, capsys):
     assert main(["train", *TINY]) == 0
     first = run_of(here)
-    weights = sorted((first / "checkpoints").rglob("model.safetensors"))[-1].read_bytes()
+    weights = last_weights(first)
     assert main(["train", *TINY, "retrain=true"]) == 0
     assert (here / "runs/.aside" / f"{first.name}-1" / "manifest.json").exists()
-    assert sorted((first / "checkpoints").rglob("model.safetensors"))[-1].read_bytes() == weights
+    assert all(torch.equal(weights[name], tensor) for name, tensor in last_weights(first).items())
 
 
 @pytest.mark.parametrize("flag", ["--json", "--csv", None])

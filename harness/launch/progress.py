@@ -90,17 +90,17 @@ def _bars() -> Any:
 
 
 class Tokenising:
-    """A line that says how far the documents are tokenised; nothing where they lie in the cache."""
+    """A line that says how far the documents are tokenised; nothing where they lie in the cache or are few."""
 
     def __init__(self) -> None:
-        self.said = 0.0
+        self.every = 0.2 if sys.stderr.isatty() else 5.0
+        self.said = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == total or now - self.said > (0.2 if sys.stderr.isatty() else 5.0):
-            self.said = now
-            end = "\r" if sys.stderr.isatty() and done < total else "\n"
-            print(f"tokenising: {done:,} of {total:,} documents", end=end, file=sys.stderr, flush=True)
+        if time.monotonic() - self.said > self.every:
+            self.said = time.monotonic()
+            end = "\r" if sys.stderr.isatty() else "\n"
+            print(f"tokenising: {done:,} of {total:,} documents ", end=end, file=sys.stderr, flush=True)
 
 
 def last_metrics(run: Path) -> dict[str, Any]:
