@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import sys
 import tempfile
@@ -45,13 +46,14 @@ def _job(launcher: Any, config: Any, file: Path) -> Job:
     from hydra.core.utils import run_job
 
     def work() -> None:
-        result = run_job(
-            task_function=launcher.task_function,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-            hydra_context=launcher.hydra_context,
-        )
+        with open(file.with_suffix(".out"), "w") as out, contextlib.redirect_stdout(out):
+            result = run_job(
+                task_function=launcher.task_function,
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+                hydra_context=launcher.hydra_context,
+            )
         file.with_suffix(".pickle").write_bytes(pickle.dumps(result))
 
     return Job(name=str(config.hydra.job.num), work=work, log=file.with_suffix(".log"))
@@ -61,9 +63,9 @@ def _returned(file: Path, error: str) -> Any:
     """What the job's own process handed back through a private folder of this process."""
     from hydra.core.utils import JobReturn, JobStatus
 
-    log = file.with_suffix(".log")
-    if log.exists():
-        sys.stderr.write(log.read_text(errors="replace"))
+    for written, stream in ((file.with_suffix(".out"), sys.stdout), (file.with_suffix(".log"), sys.stderr)):
+        if written.exists():
+            stream.write(written.read_text(errors="replace"))
     if file.with_suffix(".pickle").exists():
         return pickle.loads(file.with_suffix(".pickle").read_bytes())
     return JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(error))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from harness import __version__
-from harness.config import RunConfig, to_mapping
+from harness.config import RunConfig, from_mapping, to_mapping
+from harness.errors import UserError
 from harness.identity import code
+from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.launch.progress import Tokenising
-from harness.planning.plan import Plan, dataset
+from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, start
 from harness.rundir import RunDir, write_json
 
@@ -101,3 +104,17 @@ def score_one(config: RunConfig, run: RunDir, quiet: bool = False) -> None:
     from harness.scoring.score import score_runs
 
     score_runs([run], config.suite, dataset(config).held_out, quiet=quiet)
+
+
+def held_out_of(run: RunDir, suite: SuiteConfig) -> Sequence[HeldOut]:
+    """The documents that a run's training held out, where a suite asks for them. Raises UserError where the corpus
+    has changed since: what is held out now may have been trained on."""
+    if not suite.needs_held_out():
+        return []
+    config = from_mapping(RunConfig, run.config())
+    if data_fingerprint(config) != run.manifest()["identity"]["data"]:
+        raise UserError(
+            f"The corpus of run {run.id} is not what it was when the run was trained, so what is held out now may have "
+            f"been trained on. Score it with a suite of its own documents, or bring the corpus back."
+        )
+    return dataset(config).held_out

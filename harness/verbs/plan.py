@@ -10,6 +10,7 @@ from harness.config import RunConfig
 from harness.errors import UserError
 from harness.help import verb_help
 from harness.verbs.arguments import asks_help, flags, one_word, settings
+from harness.verbs.under_hydra import Task, carry_out
 
 
 def plan(words: list[str], verb: Verb) -> int:
@@ -52,18 +53,21 @@ def describe(words: list[str], verb: Verb) -> int:
     if asks_help(words):
         print(verb_help(verb.usage, verb.summary, RunConfig))
         return 0
-    given, overrides = flags(words, ["--json"])
-    from harness.composition import run_config
+    as_json = "--json" in words
+    return carry_out([w for w in words if w != "--json"], Task("run", lambda config: describe_one(config, as_json)))
+
+
+def describe_one(config: RunConfig, as_json: bool) -> None:
+    """Prints a model's account."""
     from harness.planning.cost import description
     from harness.results.show import render
 
-    found = description(run_config(overrides))
-    if "--json" in given:
+    found = description(config)
+    if as_json:
         print(json.dumps(found, indent=1))
-        return 0
+        return
     print(render(found["parts"], "table"))
     print(render([_line(key, value) for key, value in found.items() if key != "parts"], "table"))
-    return 0
 
 
 def _line(key: str, value: Any) -> dict[str, Any]:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from harness.cli import Verb
-from harness.config import ScoreConfig, from_mapping
+from harness.config import ScoreConfig
 from harness.help import verb_help
 from harness.verbs.arguments import asks_help
+from harness.verbs.under_hydra import Task, carry_out
 
 
 def score(words: list[str], verb: Verb) -> int:
     if asks_help(words):
         print(verb_help(verb.usage, verb.summary, ScoreConfig, only=("suite",)))
         return 0
-    from harness.composition import compose, typed
-    from harness.rundir import open_run
+    return carry_out(words, Task("score", score_one))
 
-    config = cast(ScoreConfig, typed(compose(words, "score"), "score"))
-    run = open_run(config.run, config.runs)
-    from harness.config import RunConfig
-    from harness.planning.plan import dataset
+
+def score_one(config: ScoreConfig) -> None:
+    """Scores what is not scored yet and prints the suite's rows."""
+    from harness.launch.run import held_out_of
     from harness.results.show import render
+    from harness.rundir import open_run
     from harness.scoring.score import score_runs
 
-    trained = from_mapping(RunConfig, run.config())
-    held_out = dataset(trained).held_out if config.suite.needs_held_out() else []
-    score_runs([run], config.suite, held_out, checkpoint=config.checkpoint)
+    run = open_run(config.run, config.runs)
+    score_runs([run], config.suite, held_out_of(run, config.suite), checkpoint=config.checkpoint)
     print(render([row for row in run.scores() if row["suite"] == config.suite.name], "table"))
-    return 0
