@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from harness.cli import Verb
 from harness.config import FitConfig
 from harness.help import verb_help
-from harness.verbs.arguments import asks_help, flags, one_word, settings
+from harness.interfaces.analysis import Finding, Point
+from harness.verbs.arguments import asks_help, one_word, settings
+from harness.verbs.under_hydra import Task, apart, carry_out
 
 
 def fit(words: list[str], verb: Verb) -> int:
@@ -17,27 +19,37 @@ def fit(words: list[str], verb: Verb) -> int:
         print(verb_help(verb.usage, verb.summary, FitConfig, only=("analysis",)))
         return 0
     own, words = settings(words, {"studies": "./studies"})
-    given, words = flags(words, ["--json"])
-    source, overrides = one_word(words, "a CSV file with the columns N, D and loss, or a study's name")
-    from harness.composition import compose, typed
+    as_json, words = "--json" in words, [word for word in words if word != "--json"]
+    for_hydra, words = apart(words)
+    source, rest = one_word(words, SOURCE)
 
-    config = cast(FitConfig, typed(compose(overrides, "fit"), "fit"))
-    from harness.results.show import render
-    from harness.results.table import points_from_csv
+    def act(config: FitConfig) -> None:
+        _show(config.analysis.analyse(_points(source, own["studies"])), as_json)
 
+    return carry_out([*rest, *for_hydra], Task("fit", act))
+
+
+SOURCE = "a CSV file with the columns N, D and loss, or a study's name"
+
+
+def _points(source: str, studies: str) -> Sequence[Point]:
     if source.endswith(".csv") or Path(source).is_file():
-        points = points_from_csv(Path(source))
-    else:
-        from harness.rundir import RunDir
-        from harness.studies.study import kept, points_of
+        from harness.results.table import points_from_csv
 
-        points = points_of([RunDir(Path(run)) for run in kept(source, own["studies"])["runs"]])
-    finding = config.analysis.analyse(points)
-    if "--json" in given:
-        values = {"analysis": finding.analysis, "verdict": finding.verdict, "sentences": finding.sentences}
-        print(json.dumps({**values, "values": finding.values, "tables": finding.tables}, indent=1))
-        return 0
+        return points_from_csv(Path(source))
+    from harness.rundir import RunDir
+    from harness.studies.study import kept, points_of
+
+    return points_of([RunDir(Path(run)) for run in kept(source, studies)["runs"]])
+
+
+def _show(finding: Finding, as_json: bool) -> None:
+    from harness.results.show import render
+
+    if as_json:
+        parts = ("analysis", "verdict", "sentences", "values", "tables")
+        print(json.dumps({key: getattr(finding, key) for key in parts}, indent=1))
+        return
     print("\n".join(finding.sentences))
     for name, rows in finding.tables.items():
         print(f"\n{name}\n{render(rows, 'table')}")
-    return 0

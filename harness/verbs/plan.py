@@ -10,6 +10,7 @@ from harness.config import RunConfig
 from harness.errors import UserError
 from harness.help import verb_help
 from harness.verbs.arguments import asks_help, flags, one_word, settings
+from harness.verbs.study import SWEEP, base_config
 from harness.verbs.under_hydra import Task, carry_out
 
 
@@ -18,8 +19,10 @@ def plan(words: list[str], verb: Verb) -> int:
         print(verb_help(verb.usage, verb.summary, RunConfig))
         return 0
     own, words = settings(words, {"rate": ""})
+    if "--cfg" in words:
+        return base_config(words)
     given, words = flags(words, ["--json"])
-    name, overrides = one_word(words, "the name of a sweep or the path of its file")
+    name, overrides = one_word(words, SWEEP)
     from harness.planning.cost import cost, machine_rate
     from harness.planning.plan import resolve
     from harness.results.show import render

@@ -8,7 +8,10 @@ import sys
 from harness.cli import Verb
 from harness.config import RunConfig
 from harness.help import verb_help
-from harness.verbs.arguments import asks_help, one_word, settings
+from harness.verbs.arguments import asks_help, flags, one_word, settings
+from harness.verbs.under_hydra import Task, apart, carry_out
+
+SWEEP = "the name of a sweep or the path of its file"
 
 
 def study(words: list[str], verb: Verb) -> int:
@@ -16,7 +19,10 @@ def study(words: list[str], verb: Verb) -> int:
         print(verb_help(verb.usage, verb.summary, RunConfig))
         return 0
     own, words = settings(words, {"studies": "./studies"})
-    name, overrides = one_word(words, "the name of a sweep or the path of its file")
+    if "--cfg" in words:
+        return base_config(words)
+    flags(words, [])
+    name, overrides = one_word(words, SWEEP)
     from harness.studies.report import write_report
     from harness.studies.study import Study, ended, keep
     from harness.studies.sweep import load_sweep, with_overrides
@@ -33,3 +39,12 @@ def study(words: list[str], verb: Verb) -> int:
     print(f"Report: {path}")
     ended(failed)
     return 0
+
+
+def base_config(words: list[str]) -> int:
+    """``--cfg job``: the composed config that all runs of a sweep start from."""
+    from harness.studies.sweep import load_sweep
+
+    for_hydra, rest = apart(words)
+    name, overrides = one_word(rest, SWEEP)
+    return carry_out([*load_sweep(name).base, *overrides, *for_hydra], Task("run", lambda config: None))
