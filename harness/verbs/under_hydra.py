@@ -32,7 +32,8 @@ WITH_VALUE = ("--cfg", "-c", "--info", "-i", "--package", "-p")
 
 def apart(words: list[str]) -> tuple[list[str], list[str]]:
     """Hydra's flags with the words that follow them, and the rest."""
-    for_hydra, rest = [], []
+    for_hydra: list[str] = []
+    rest: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         (for_hydra if word in HYDRA or before in WITH_VALUE else rest).append(word)
     return for_hydra, rest
