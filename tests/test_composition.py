@@ -1,0 +1,77 @@
+"""Groups and overrides become one typed config; what is said last, and closest to the person, wins."""
+
+import pytest
+
+from harness.composition import compose, for_hydra, run_config
+from harness.config import ConfigError, from_mapping, to_mapping
+from harness.config import RunConfig as Run
+
+
+def test_the_defaults_compose_to_a_small_model():
+    config = run_config([])
+    assert (config.architecture.name, config.corpus.name, config.method.name) == ("transformer", "python_stdlib", "clm")
+    assert config.architecture.position.name == "rotary"
+
+
+def test_a_composed_config_survives_being_saved():
+    config = run_config(["experiment=tiny", "corpus=stdlib_and_problems", "architecture=gpt2_124m"])
+    assert from_mapping(Run, to_mapping(config)) == config
+
+
+def test_a_part_is_swapped_everywhere_and_brings_its_own_options():
+    config = run_config(["architecture=llama2_7b", "architecture/position=learned", "architecture.position.length=77"])
+    assert config.architecture.position.name == "learned"
+    assert config.architecture.position.length == 77
+    assert config.architecture.width == 4096
+
+
+def test_one_number_makes_a_rung_and_what_is_said_besides_wins():
+    rung = run_config(["scale=ladder", "scale.width=48"])
+    assert (rung.architecture.width, rung.architecture.layers, rung.architecture.attention.heads) == (48, 3, 3)
+    assert rung.optimizer.lr == pytest.approx(0.48 / 48)
+    assert rung.architecture.init_std == pytest.approx(0.5 / 48**0.5)
+    said = run_config(["scale=ladder", "scale.width=48", "architecture.layers=7", "optimizer.lr=1e-4"])
+    assert (said.architecture.width, said.architecture.layers, said.optimizer.lr) == (48, 7, 1e-4)
+
+
+def test_a_persons_own_presets_come_before_ours(tmp_path, monkeypatch):
+    folder = tmp_path / "conf/experiment"
+    folder.mkdir(parents=True)
+    (folder / "tiny.yaml").write_text("# @package _global_\narchitecture:\n  width: 24\n")
+    (folder / "mine.yaml").write_text("# @package _global_\n# Mine.\nseed: 9\n")
+    monkeypatch.chdir(tmp_path)
+    assert run_config(["experiment=tiny"]).architecture.width == 24
+    assert run_config(["experiment=mine"]).seed == 9
+
+
+def test_null_chooses_nothing_of_a_group():
+    assert for_hydra(["suite=null", "seeds.init=null", "corpus=text"]) == ["~suite", "seeds.init=null", "corpus=text"]
+    assert run_config(["suite=null"]).suite is None
+
+
+def test_an_override_of_a_config_is_not_lost_between_hydra_and_the_dataclasses():
+    config = run_config(["data.batch_size=3", "seed=4", "optimizer.betas=[0.8,0.9]", "trainer.gradient_clip=null"])
+    assert (config.data.batch_size, config.seed, config.optimizer.betas) == (3, 4, [0.8, 0.9])
+    assert config.trainer.gradient_clip is None
+    assert config.with_seeds().seeds.init == 4
+
+
+def test_every_preset_composes():
+    from harness.help import group_options
+
+    for group in ("architecture", "corpus", "experiment", "trainer", "scale"):
+        for name, _ in group_options(group):
+            overrides = [f"{group}={name}"]
+            overrides += ["corpus.path=x"] if name == "text" else []
+            overrides += ["+corpus.sources.a={name: synthetic, weight: 1}"] if name == "mix" else []
+            assert run_config(overrides)
+
+
+def test_a_config_cannot_name_code():
+    with pytest.raises(ConfigError, match="architecture._target_ is not an option"):
+        run_config(["+architecture._target_=os.system"])
+
+
+def test_composing_leaves_hydra_free_for_the_next():
+    assert compose(["seed=1"]).seed == 1
+    assert compose(["seed=2"]).seed == 2
