@@ -34,6 +34,9 @@ def rows(demo, sql):
     return json.loads(subprocess.run(command, cwd=demo, capture_output=True, text=True, check=True).stdout)
 
 
+GRID = "select non_embedding n, tokens d, avg(held_out_loss) loss from runs group by 1, 2"
+
+
 def test_loss_falls_with_size_and_with_data_everywhere(demo):
     grid = {
         (r["n"], r["d"]): r["loss"]
@@ -73,12 +76,13 @@ def test_the_joint_law_says_whether_it_fits_and_shows_its_residuals(findings):
     assert isinstance(law["values"]["fits"], bool)
     assert law["values"]["fits"] or "does not fit" in law["sentences"][0]
     assert len(law["tables"]["residuals"]) == 12
+    assert law["values"]["seed_noise"] > 0
 
 
 def test_every_run_in_the_report_resolves(demo):
     page = demo / "studies/quickstart/report.html"
     linked = set(re.findall(r'href="([^"#]*runs/[0-9a-f]{12})/?"', page.read_text()))
-    assert len(linked) == 12
+    assert len(linked) == 16
     assert all((page.parent / path / "manifest.json").is_file() for path in linked)
 
 
@@ -86,5 +90,5 @@ def test_the_same_command_again_trains_nothing(demo):
     before = {p: p.stat().st_mtime_ns for p in Path(demo / "runs").glob("*/metrics.jsonl")}
     command = [sys.executable, "-m", "harness.cli", "study", "quickstart"]
     done = subprocess.run(command, cwd=demo, capture_output=True, text=True, check=True)
-    assert "12 to reuse" in done.stderr
+    assert "16 to reuse" in done.stderr
     assert {p: p.stat().st_mtime_ns for p in before} == before
