@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.config import Config, PluginConfig, RunConfig, fields_of
 from harness.hookspecs import KINDS
+from harness.interfaces.corpus import CorpusConfig
 from harness.registry import registry
 
 #: Raised when a change of the core changes results.
@@ -30,12 +31,15 @@ ROOMS = ("data", "models", "decoding", "training")
 
 def identity(config: RunConfig, *, data: str, vocabulary: int, steps: int) -> dict[str, Any]:
     """What determines the result, JSON-ready. data: content hash of corpus, tokenizer and split."""
+    versions = sorted({(plugin.name, plugin.results_version) for plugin in plugins_of(config)})
+    raised = {"plugins": [list(pair) for pair in versions if pair[1] != 1]}
     return {
         "results_version": RESULTS_VERSION,
         "data": data,
         "vocabulary": vocabulary,
         "steps": steps,
         "config": determining(config.with_seeds()),
+        **(raised if raised["plugins"] else {}),
     }
 
 
@@ -52,8 +56,6 @@ def determining(config: Config) -> dict[str, Any]:
         value = getattr(config, name)
         if field.metadata.get("identity", True) and value != field.metadata.get("neutral", object()):
             found[name] = _plain(value)
-    if isinstance(config, PluginConfig) and type(config).results_version != 1:
-        found["results_version"] = type(config).results_version
     return found
 
 
@@ -78,21 +80,25 @@ def code(config: RunConfig) -> dict[str, Any]:
     modules = sorted({type(plugin).__module__ for plugin in plugins_of(config)})
     owners = {_owner(plugin) for plugin in plugins_of(config)} | {("harness-lm", _version("harness-lm"))}
     released = all(_is_released(name) for name, _ in owners)
-    return {"released": released, "digest": _digest(tuple(modules)), "versions": dict(sorted(owners))}
+    return {"released": released, "digest": source_digest(ROOMS, tuple(modules)), "versions": dict(sorted(owners))}
 
 
 def plugins_of(config: Any) -> Iterator[PluginConfig]:
-    """Every plugin's Config that helps to determine the result, also those named in a block's differences."""
+    """Every plugin's Config that helps to determine the result, also those of a mix's sources and those named in a
+    block's differences."""
     if isinstance(config, PluginConfig):
         yield config
+    if isinstance(config, CorpusConfig):
+        yield from (source.corpus for source in config.mixture() if source.corpus is not config)
     if isinstance(config, Config):
         for name, field in fields_of(type(config)).items():
             if field.metadata.get("identity", True) or name == "corpus":
                 yield from plugins_of(getattr(config, name))
     elif isinstance(config, Mapping):
         for key, value in config.items():
-            if key in KINDS and isinstance(value, Mapping) and "name" in value:
-                yield registry().get(key, value["name"])(name=value["name"])
+            chosen = value.get("name") if isinstance(value, Mapping) else value
+            if key in KINDS and isinstance(chosen, str):
+                yield registry().get(key, chosen)(name=chosen)
             else:
                 yield from plugins_of(value)
 
@@ -134,14 +140,15 @@ def _sha256(path: Path) -> str:
 
 
 @functools.cache
-def _digest(modules: tuple[str, ...]) -> str:
-    """A hash of the source of the rooms that make a model and of the folders of the plugins' modules."""
+def source_digest(rooms: tuple[str, ...], modules: tuple[str, ...]) -> str:
+    """A hash of the source of some rooms and of the folders of plugins' modules; of the file alone where a plugin is
+    one module outside any package."""
     package = Path(__file__).parent
-    files = [(f"harness/{room}", f) for room in ROOMS for f in sorted((package / room).rglob("*.py"))]
+    files = [(f"harness/{room}", f) for room in rooms for f in sorted((package / room).rglob("*.py"))]
     for name in modules:
-        source = Path(str(importlib.import_module(name).__file__))
-        inside = sorted(source.parent.rglob("*.py")) if source.name == "__init__.py" else [source]
-        files += [(name, f) for f in inside]
+        module = importlib.import_module(name)
+        source = Path(str(module.__file__))
+        files += [(name, f) for f in (sorted(source.parent.rglob("*.py")) if module.__package__ else [source])]
     digest = hashlib.sha256()
     for where, file in files:
         digest.update(f"{where}/{file.name}\0".encode() + file.read_bytes())

@@ -1,13 +1,13 @@
 """A run's id is a hash of what determines its result, and of nothing else."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import pytest
 
 from harness.composition import run_config
-from harness.config import Config, PluginConfig, option
-from harness.identity import code, determining, identity, run_id
+from harness.config import Config, option
+from harness.identity import code, determining, identity, run_id, source_digest
+from harness.registry import registry
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +60,35 @@ def test_a_new_field_with_its_neutral_value_changes_no_old_id():
     assert determining(New(extra=0.5)) != determining(Old())
 
 
-def test_a_raised_results_version_changes_the_id():
-    @dataclass(kw_only=True)
-    class First(PluginConfig):
-        pass
-
-    @dataclass(kw_only=True)
-    class Second(First):
-        results_version: ClassVar[int] = 2
-
-    assert determining(First(name="x")) != determining(Second(name="x"))
+@pytest.mark.parametrize(
+    ("overrides", "kind", "name"),
+    [
+        ([], "norm", "rmsnorm"),
+        ([], "corpus", "python_stdlib"),
+        (["corpus=stdlib_and_problems"], "corpus", "synthetic"),
+        (["+architecture.blocks={a:{norm:layernorm}}", "architecture.pattern=[a]"], "norm", "layernorm"),
+    ],
+)
+def test_a_raised_results_version_of_any_plugin_used_changes_the_id(monkeypatch, overrides, kind, name):
+    run = run_config(["experiment=tiny", *overrides])
+    before = id_of(run)
+    monkeypatch.setattr(registry().get(kind, name), "results_version", 2)
+    assert id_of(run) != before
 
 
 def test_the_digest_follows_the_code_of_the_plugins_used(config):
     other = run_config(["experiment=tiny", "architecture/position=learned"])
     assert code(config)["digest"] != code(other)["digest"]
     assert code(config)["digest"] == code(replace(config, runs="elsewhere"))["digest"]
+
+
+def test_the_digest_covers_the_folder_of_a_plugin_that_is_a_module_in_a_package(tmp_path, monkeypatch):
+    package = tmp_path / "strange_plugin"
+    package.mkdir()
+    for file in ("__init__.py", "config.py", "idea.py"):
+        (package / file).write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = source_digest((), ("strange_plugin.config",))
+    (package / "idea.py").write_text("x = 2\n")
+    source_digest.cache_clear()
+    assert source_digest((), ("strange_plugin.config",)) != before
