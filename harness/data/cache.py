@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from harness import rundir
+from harness.config import PluginConfig
 from harness.errors import UserError
+from harness.identity import source_digest
 
 
 def digest(value: Any) -> str:
     """BLAKE2b of a JSON-ready value, 128 bits, hexadecimal; the same for equal values on every machine."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def made_by(plugin: PluginConfig) -> str:
+    """A digest of the code that makes what is cached: this room and the plugin. What other code made is made anew."""
+    return source_digest(("data",), (type(plugin).__module__,))
 
 
 def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness import rundir
 from harness.config import RunConfig, to_mapping
-from harness.data.cache import cached_folder, digest
+from harness.data.cache import cached_folder, digest, made_by
 from harness.data.order import Permutation, quantise
 from harness.data.shards import Progress, Shards, Side, shards
 from harness.data.split import is_held_out
@@ -141,7 +141,8 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Dataset:
     """
     content, sources, share = fingerprint(config), config.corpus.mixture(), config.data.held_out
     folder = _tokenizer_folder(config.tokenizer, config.corpus, share)
-    tokenizer, key = config.tokenizer.load(folder), rundir.checksum(folder / rundir.CHECKSUMS)
+    tokenizer = config.tokenizer.load(folder)
+    key = digest([made_by(config.tokenizer), rundir.checksum(folder / rundir.CHECKSUMS)])
     loaded = []
     for source in sources:
         made = shards(source.corpus, tokenizer, key, share, progress or (lambda done, total: None))
@@ -156,7 +157,8 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Dataset:
 
 def _tokenizer_folder(tokenizer: TokenizerConfig, corpus: CorpusConfig, held_out: float) -> Path:
     trained = tokenizer.needs_training()
-    key = digest({"tokenizer": _described(tokenizer), "content": _content(corpus, held_out) if trained else None})
+    content = _content(corpus, held_out) if trained else None
+    key = digest({"made": made_by(tokenizer), "tokenizer": _described(tokenizer), "content": content})
     texts = _sample(corpus.mixture(), held_out) if trained else iter(())
     return cached_folder("tokenizers", key, lambda folder: tokenizer.train(texts).save(folder))
 

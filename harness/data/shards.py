@@ -30,14 +30,12 @@ from typing import Any
 import numpy as np
 
 from harness import rundir
-from harness.data.cache import cached_folder, digest
+from harness.data.cache import cached_folder, digest, made_by
 from harness.data.split import is_held_out
 from harness.errors import RunFailed, UserError
 from harness.interfaces.corpus import Corpus, CorpusConfig, Document
 from harness.interfaces.tokenizer import Tokenizer
 
-#: Raised when the files change their form, so that old ones are made again.
-FORMAT = 1
 SIDES = ("train", "held_out")
 MOST_PROCESSES = 8
 
@@ -95,7 +93,7 @@ def shards(
     read, is empty, or changes while it is read; RunFailed where a process is killed.
     """
     fingerprint = corpus.fingerprint()
-    key = digest({"format": FORMAT, "corpus": fingerprint, "tokenizer": tokenizer_key, "held_out": held_out})
+    key = digest({"made": made_by(corpus), "corpus": fingerprint, "tokenizer": tokenizer_key, "held_out": held_out})
 
     def fill(folder: Path) -> None:
         write(folder, corpus.build(), tokenizer, held_out, progress)

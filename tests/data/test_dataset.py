@@ -159,3 +159,17 @@ def test_rows_of_a_batch_have_the_shapes_that_they_state(tmp_path: Path) -> None
     assert rows.places_B.tolist() == [5, 6, 7]
     assert (rows.documents_BS[:, 0] == 0).all()
     assert np.isin(np.diff(rows.documents_BS), (0, 1)).all()
+
+
+def test_what_other_code_made_is_made_anew(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = run_config(rows_file(tmp_path / "a.jsonl", some_texts(50)), sequence_length=16)
+
+    def folders() -> dict[str, int]:
+        return {kind: len([f for f in (cache / kind).iterdir() if f.is_dir()]) for kind in ("tokenizers", "shards")}
+
+    prepare(config)
+    prepare(config)
+    assert folders() == {"tokenizers": 1, "shards": 1}
+    monkeypatch.setattr("harness.data.cache.source_digest", lambda rooms, modules: "of other code")
+    prepare(config)
+    assert folders() == {"tokenizers": 2, "shards": 2}
