@@ -29,10 +29,9 @@ class Report:
 
     runs: manifests, each with its config.json as `config` (`harness.results.rows.read_manifest`); a run that is
     missing has only `id` and `state`. runs_folder: where their directories lie. curves: run id → (step, tokens,
-    training loss). scores: rows of the table `scores`. baselines: rows {name, nats_per_token, bits_per_byte},
-    a number or None each. chance: task → chance level of its discrete metric. created: as text; it is shown, not read
-    from a clock. sweep: the sweep file's text. notes: warnings, one sentence each, besides those that
-    `warnings` finds.
+    training loss). scores: rows of the table `scores`. levels: rows {task, metric, name, value}, what chance or
+    counting reaches on the samples of a score. created: as text; it is shown, not read from a clock. sweep: the sweep
+    file's text. notes: warnings, one sentence each, besides those that `warnings` finds.
     """
 
     name: str
@@ -44,8 +43,7 @@ class Report:
     curves: Mapping[str, list[tuple[int, int, float]]] = field(default_factory=dict)
     scores: list[Row] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    baselines: list[Row] = field(default_factory=list)
-    chance: Mapping[str, float] = field(default_factory=dict)
+    levels: list[Row] = field(default_factory=list)
     conventions: Mapping[str, str] = field(default_factory=lambda: dict(CONVENTIONS))
     notes: list[str] = field(default_factory=list)
     sweep: str = ""
@@ -91,13 +89,13 @@ def warnings(report: Report) -> list[str]:
             f"{row['id']} ({row['state'] if row['state'] != 'finished' else 'no finite loss'})" for row in bad
         )
         found.append(f"Without a result, and so in no fit: {len(bad)} of {len(rows)} runs, {names}.")
-    for what, key in (("numerics fingerprint", "fingerprint"), ("digest of the code", "code")):
+    for what, key, then in (
+        ("numerics fingerprint", "fingerprint", "Between them equal runs agree only up to rounding."),
+        ("digest of the code", "code", "Differences between these runs may come from the code."),
+    ):
         groups = same(report, key)
         if len(groups) > 1:
-            found.append(
-                f"The runs do not share one {what}: there are {len(groups)}, listed below. Between them losses agree "
-                "only within a tolerance."
-            )
+            found.append(f"The runs do not share one {what}: there are {len(groups)}, listed below. {then}")
     return found
 
 

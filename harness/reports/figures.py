@@ -23,10 +23,8 @@ def colours(rows: Sequence[Row]) -> dict[Any, str]:
     return dict(zip(sizes, ramp(len(sizes)), strict=True))
 
 
-def loss_curves(
-    rows: Sequence[Row], curves: Mapping[str, Sequence[tuple[int, int, float]]], baselines: Sequence[Row]
-) -> Figure:
-    """Training loss over tokens; a dot for the held-out loss at the end; dashed lines for the baselines."""
+def loss_curves(rows: Sequence[Row], curves: Mapping[str, Sequence[tuple[int, int, float]]]) -> Figure:
+    """Training loss over tokens; a dot for the held-out loss at the end."""
     drawn, axes = figure()
     label(axes, "training tokens", "loss (nats per token)")
     colour = colours(rows)
@@ -44,9 +42,6 @@ def loss_curves(
             markeredgewidth=0.6,
             zorder=3,
         )
-    for line in baselines:
-        if is_number(line.get("nats_per_token")):
-            _level(axes, line["nats_per_token"], line["name"])
     _logarithmic(axes, size)
     log_losses(axes.yaxis)
     _legend(axes, colour)
@@ -73,15 +68,15 @@ def loss_against_compute(rows: Sequence[Row]) -> Figure:
 
 
 def score_panel(
-    rows: Sequence[Row], scores: Sequence[Row], title: str, chance: float | None, proportion: bool
+    rows: Sequence[Row], scores: Sequence[Row], title: str, levels: Sequence[tuple[str, float]], proportion: bool
 ) -> Figure:
-    """One metric of one task over training compute, with 95 % intervals."""
+    """One metric of one task over training compute, with 95 % intervals; levels: names and heights of dashed lines."""
     drawn, axes = figure(3.4, 2.5)
     by_run = {row["id"]: row for row in rows}
     known = [score for score in scores if score["run"] in by_run and is_number(score["value"])]
     _by_size(axes, [(by_run[s["run"]], s["value"], interval(s, proportion)) for s in known], colours(rows))
-    if chance is not None:
-        _level(axes, chance, "chance")
+    for name, value in levels:
+        _level(axes, value, name)
     axes.set_title(title, loc="left", fontsize=9.5, color=INK, parse_math=False)
     axes.set_xlabel("training compute C (FLOPs, 6ND)", fontsize=9, color=INK)
     axes.tick_params(labelsize=9)

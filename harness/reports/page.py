@@ -72,7 +72,7 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
         "rows": rows,
         "finished": finished(rows),
         "best": best(rows),
-        "best_bits": _best_bits(rows, scores),
+        "best_bits": _bits_of(best(rows), scores),
         "totals": {key: sum(row[key] or 0 for row in rows) for key in ("tokens", "flops_6nd", "seconds")},
         "links": {row["id"]: _link(report.runs_folder / row["id"], folder) for row in rows},
         "curves": _curves(report, rows, gallery),
@@ -124,10 +124,9 @@ def _curves(report: Report, rows: list[Row], gallery: _Gallery) -> Shown | None:
     if not any(report.curves.values()):
         return None
     caption = (
-        f"Training loss of {len(report.curves)} runs, coloured by size N; dots: held-out loss at the end of each "
-        "run" + ("; dashed: baselines that count tokens." if report.baselines else ".")
+        f"Training loss of {len(report.curves)} runs, coloured by size N; dots: held-out loss at the end of each run."
     )
-    return gallery.show("Loss over tokens", caption, lambda: figures.loss_curves(rows, report.curves, report.baselines))
+    return gallery.show("Loss over tokens", caption, lambda: figures.loss_curves(rows, report.curves))
 
 
 def _compute(rows: list[Row], gallery: _Gallery) -> Shown | None:
@@ -168,11 +167,11 @@ def _panel(report: Report, rows: list[Row], task: str, metric: str, scores: list
     known = _metric(metric)
     title = "discrete" if known.discrete else "continuous"
     label = f"{known.label} {'↑' if known.higher_is_better else '↓'}" if metric.partition(",")[0] in METRICS else metric
-    chance = report.chance.get(task) if known.discrete else None
+    levels = [(row["name"], row["value"]) for row in report.levels if (row["task"], row["metric"]) == (task, metric)]
     caption = f"{task}: {known.label}"
     return gallery.show(
         title, caption,
-        lambda: figures.score_panel(rows, scores, label, chance, proportion=known.discrete),
+        lambda: figures.score_panel(rows, scores, label, levels, proportion=known.discrete),
         name=f"score-{task}-{metric}",
     )  # fmt: skip
 
@@ -189,13 +188,9 @@ def _in_order(metrics: set[str]) -> list[str]:
     return sorted(metrics, key=lambda name: (not _metric(name).discrete, known[name], name))
 
 
-def _best_bits(rows: list[Row], scores: Sequence[Row]) -> Row | None:
-    """The best run's bits per byte, where one task alone measures it."""
-    winner = best(rows)
-    found = [
-        s for s in scores if winner and s["run"] == winner["id"] and s["metric"].partition(",")[0] == "bits_per_byte"
-    ]
-    return found[0] if len(found) == 1 else None
+def _bits_of(winner: Row | None, scores: Sequence[Row]) -> list[Row]:
+    """The best run's bits per byte, one score for each task that measures it."""
+    return [s for s in scores if winner and s["run"] == winner["id"] and s["metric"] == "bits_per_byte"]
 
 
 def _link(run: Path, folder: Path) -> str:

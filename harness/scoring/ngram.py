@@ -6,7 +6,7 @@ discount for each order. The counts are sorted arrays of packed n-grams; nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,16 +50,27 @@ class _Level:
 class NGram:
     """A model of the given order over tokens 0 … vocabulary − 1.
 
-    tokens: (tokens,) integers. starts: where documents start; the first token always starts one. Contexts never
-    reach over the start of a document, which is padded with a symbol that is itself never foretold.
+    tokens: (tokens,) integers. starts: where documents start; the first token starts one unless it is a seam.
+    Contexts never reach over the start of a document, which is padded with a symbol that is itself never foretold.
+    seams: where a piece begins in the middle of a document; an n-gram that would reach over one is not counted.
     """
 
-    def __init__(self, tokens: Integers, order: int, vocabulary: int, starts: Integers | None = None) -> None:
+    def __init__(
+        self,
+        tokens: Integers,
+        order: int,
+        vocabulary: int,
+        starts: Integers | None = None,
+        seams: Integers | None = None,
+    ) -> None:
         assert order >= 1
         assert (vocabulary + 1) ** order < 2**63, "an n-gram has to fit into 64 bits"
         assert len(tokens), "there is nothing to count"
         self.order, self.vocabulary, self.base = order, vocabulary, vocabulary + 1
         grams = self._grams(np.asarray(tokens), starts)
+        if seams is not None and len(seams):
+            grams = grams[self._with_context(len(tokens), starts, seams)]
+            assert len(grams), "there is nothing to count"
         keys, counts = np.unique(grams, return_counts=True)
         levels = [_Level.of(keys, counts, self.base)]
         for length in range(order - 1, 0, -1):
@@ -87,6 +98,13 @@ class NGram:
             grams = grams * self.base + padded[offset : offset + len(grams)]
         return grams[padded[padding:] != self.vocabulary]
 
+    def _with_context(self, tokens: int, starts: Integers | None, seams: Integers) -> NDArray[np.bool_]:
+        """For each token whether a document's start, or order − 1 tokens, stand between it and the seam before it."""
+        begins = np.union1d(np.union1d(0, [] if starts is None else starts), seams).astype(np.int64)
+        place = np.arange(tokens)
+        begin = begins[np.searchsorted(begins, place, side="right") - 1]
+        return ~np.isin(begin, seams) | (place - begin >= self.order - 1)
+
     def _probabilities(self, grams: Integers) -> Floats:
         probability = np.full(len(grams), 1 / self.vocabulary)
         for length, level in enumerate(self._levels, start=1):
@@ -107,45 +125,58 @@ def _find(values: Integers, wanted: Integers) -> tuple[Integers, NDArray[np.bool
 
 @dataclass(frozen=True)
 class Baseline:
-    """A count-based model on held-out documents. nats: for each of its own tokens (bytes, for a byte model)."""
+    """A count-based model of text. unit: token or byte, what it counts."""
 
     name: str
-    nats: float
-    bits_per_byte: float
+    unit: str
+    model: NGram
+    encode: Callable[[Sequence[str]], list[Integers]]
+
+    def nats(self, texts: Sequence[str]) -> Floats:
+        """−log p of each text from an empty context, without its end, as lm-eval's rolling log-likelihood does it:
+        (texts,), nats."""
+        encoded = self.encode(texts)
+        starts = np.cumsum([0, *map(len, encoded)])[:-1]
+        return -np.add.reduceat(self.model.log_probabilities(np.concatenate(encoded), starts), starts)
 
 
-def baselines(tokens: Integers, held_out: Sequence[str], tokenizer: Codec) -> list[Baseline]:
-    """Token bigram, byte trigram and token trigram from the tokens that a model was trained on.
+def baselines(pieces: Sequence[Integers], tokenizer: Codec) -> list[Baseline]:
+    """Token unigram, token bigram, byte trigram and token trigram from the tokens that a model was trained on.
 
-    tokens: (tokens,), documents ended by `tokenizer.end`. held_out: documents, scored without their end, each
-    from an empty context, as lm-eval's rolling log-likelihood does it.
+    pieces: each (tokens,), as they follow each other in a text, documents ended by `tokenizer.end`; a piece may begin
+    and stop anywhere, and nothing is counted from one to the next.
     """
-    tokens = np.asarray(tokens, dtype=np.int64)
-    encoded = [np.array(document, dtype=np.int64) for document in tokenizer.encode_all(held_out)]
-    texts = [tokenizer.decode(document.tolist()) for document in _documents(tokens, tokenizer.end)]
-    end = 256
-    train_bytes = np.concatenate([np.append(_bytes(text), end) for text in texts])
-    held_bytes = [_bytes(text) for text in held_out]
-    size = sum(map(len, held_bytes))
+    as_bytes = [_piece_of_bytes(piece, tokenizer) for piece in pieces]
+
+    def tokens(texts: Sequence[str]) -> list[Integers]:
+        return [np.array(text, dtype=np.int64) for text in tokenizer.encode_all(texts)]
+
+    def model(order: int) -> NGram:
+        return _count(pieces, order, tokenizer.size, tokenizer.end)
+
     return [
-        _baseline("token bigram", 2, tokens, tokenizer.end, tokenizer.size, encoded, size),
-        _baseline("byte trigram", 3, train_bytes, end, end + 1, held_bytes, size),
-        _baseline("token trigram", 3, tokens, tokenizer.end, tokenizer.size, encoded, size),
+        Baseline("token unigram", "token", model(1), tokens),
+        Baseline("token bigram", "token", model(2), tokens),
+        Baseline("byte trigram", "byte", _count(as_bytes, 3, END_BYTE + 1, END_BYTE), lambda t: list(map(_bytes, t))),
+        Baseline("token trigram", "token", model(3), tokens),
     ]
 
 
-def _baseline(
-    name: str, order: int, tokens: Integers, end: int, vocabulary: int, held_out: list[Integers], size: int
-) -> Baseline:
-    model = NGram(tokens, order, vocabulary, starts=np.flatnonzero(tokens == end) + 1)
-    lengths = np.array([len(document) for document in held_out])
-    nats = -model.log_probabilities(np.concatenate(held_out), starts=np.cumsum(lengths) - lengths).sum()
-    return Baseline(name, float(nats / lengths.sum()), float(nats / np.log(2) / size))
+def _count(pieces: Sequence[Integers], order: int, vocabulary: int, end: int) -> NGram:
+    tokens = np.concatenate(pieces).astype(np.int64)
+    seams = np.cumsum([0, *map(len, pieces)])[:-1]
+    starts = np.setdiff1d(np.flatnonzero(tokens == end) + 1, seams)
+    return NGram(tokens, order, vocabulary, starts, seams)
 
 
-def _documents(tokens: Integers, end: int) -> list[Integers]:
-    """The documents without their ends; the last may have been cut."""
-    return [part[part != end] for part in np.split(tokens, np.flatnonzero(tokens == end) + 1) if len(part)]
+#: What ends a document for a model of bytes.
+END_BYTE = 256
+
+
+def _piece_of_bytes(piece: Integers, tokenizer: Codec) -> Integers:
+    parts = np.split(piece, np.flatnonzero(piece == tokenizer.end) + 1)
+    texts = [_bytes(tokenizer.decode(part[part != tokenizer.end].tolist())) for part in parts]
+    return np.concatenate([texts[0], *(np.append(END_BYTE, text) for text in texts[1:])])
 
 
 def _bytes(text: str) -> Integers:

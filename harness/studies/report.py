@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.interfaces.analysis import Finding
-from harness.reports.content import Report
+from harness.reports.content import Report, best, rungs
 from harness.reports.page import write
 from harness.results.rows import read_manifest
 from harness.rundir import RunDir, write_json
-from harness.studies.baselines import baselines_of
+from harness.studies.baselines import baselines_of, levels
 from harness.studies.study import analyse, kept, points_of
 
 
@@ -19,16 +19,15 @@ def write_report(name: str, studies: str) -> tuple[Path, list[Finding]]:
     """Analyses a study's finished runs; writes ``report.html``, ``figures/`` and ``findings.json`` into its folder."""
     study = kept(name, studies)
     folder, runs = Path(study["folder"]), [RunDir(Path(run)) for run in study["runs"]]
-    findings = analyse(study["analyses"], points_of(runs))
-    write_json(folder / "findings.json", [_plain(finding) for finding in findings])
-    return write(content(study, folder, runs, findings), folder), findings
+    report = content(study, folder, runs)
+    write_json(folder / "findings.json", [_plain(finding) for finding in report.findings])
+    return write(report, folder), report.findings
 
 
-def content(study: dict[str, Any], folder: Path, runs: list[RunDir], findings: list[Finding]) -> Report:
+def content(study: dict[str, Any], folder: Path, runs: list[RunDir]) -> Report:
     manifests = [read_manifest(run.path) or {"id": run.id, "state": "missing"} for run in runs]
     finished = [run for run in runs if run.state() == "finished"]
-    best = min(finished, key=lambda run: run.manifest()["result"]["held_out_loss"] or float("inf"), default=None)
-    return Report(
+    report = Report(
         name=study["name"],
         question=study["question"],
         created=max((str(m.get("created", "")) for m in manifests), default=""),
@@ -37,11 +36,16 @@ def content(study: dict[str, Any], folder: Path, runs: list[RunDir], findings: l
         runs=manifests,
         curves={run.id: [(r["step"], r["tokens"], r["loss"]) for r in run.metrics()] for run in finished},
         scores=[row for run in finished for row in run.scores()],
-        findings=findings,
-        baselines=baselines_of(best, folder) if best else [],
-        chance={row["task"]: 0.5 for run in finished for row in run.scores() if row["metric"] == "margin"},
+        findings=analyse(study["analyses"], points_of(runs)),
         sweep=study["sweep"],
     )
+    winner = best(rungs(report))
+    if winner:
+        run = next(run for run in runs if run.id == winner["id"])
+        compared = baselines_of(run, folder)
+        report.findings += [compared] if compared else []
+        report.levels = levels(run, compared)
+    return report
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

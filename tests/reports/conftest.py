@@ -1,4 +1,4 @@
-"""A study as the quick start leaves it, with made-up numbers: twelve runs, curves, scores, findings, baselines."""
+"""A study as the quick start leaves it, with made-up numbers: twelve runs, curves, scores, findings, levels."""
 
 from __future__ import annotations
 
@@ -139,12 +139,11 @@ def a_study(folder: Path, **parts: Any) -> Report:
         "curves": {r["id"]: a_curve(r["result"]["held_out_loss"], r["budget"]["tokens"], noise) for r in runs},
         "scores": [score for run in runs for score in some_scores(run, noise)],
         "findings": some_findings(runs[-1]["id"]),
-        "baselines": [
-            {"name": "token bigram", "nats_per_token": 3.41, "bits_per_byte": 2.40},
-            {"name": "Kneser–Ney token trigram", "nats_per_token": 2.45, "bits_per_byte": 1.72},
-            {"name": "byte trigram", "nats_per_token": None, "bits_per_byte": 2.52},
+        "levels": [
+            {"task": "pairs_bracket", "metric": "acc", "name": "chance", "value": 0.5},
+            {"task": "held_out", "metric": "bits_per_byte", "name": "byte trigram", "value": 2.52},
+            {"task": "held_out", "metric": "bits_per_byte", "name": "token trigram", "value": 1.72},
         ],
-        "chance": {"pairs_bracket": 0.5, "pairs_keyword": 0.5, "pairs_quote": 0.5},
         "sweep": "question: How does the loss fall?\naxes:\n  scale.width: [24, 32, 48, 64]\n",
     }
     return Report(**{**content, **parts})

@@ -65,7 +65,7 @@ def test_the_question_comes_first_then_what_was_found_then_the_evidence(whole):
     report, _, page = whole
     body = page.text[page.text.index("Study quickstart") :]
     answer = report.findings[0].sentences[0]
-    evidence = ["Key figures", "Loss over tokens", "Capabilities", "Baselines", "Where the numbers come from"]
+    evidence = ["Key figures", "Loss over tokens", "Capabilities", "Where the numbers come from"]
     places = [body.index(part) for part in (report.question, answer, *evidence, report.command)]
     assert places == sorted(places)
 
@@ -138,9 +138,11 @@ def test_a_law_that_does_not_fit_is_not_shown_as_one_that_does(study, tmp_path):
     assert "enough data, but the law does not fit" in page.text
 
 
-def test_a_baseline_that_wins_is_shown_to_win(whole):
-    _, _, page = whole
-    assert re.search(r"Kneser–Ney token trigram\s*2\.450\s*1\.720\s*−0\.324", page.text)
+def test_what_counting_reaches_stands_in_the_figure_of_the_same_samples_only(whole):
+    _, path, _ = whole
+    drawn = {f.stem: f.read_text() for f in (path.parent / "figures").glob("*.svg")}
+    assert {name for name, svg in drawn.items() if "byte trigram" in svg} == {"score-held-out-bits-per-byte"}
+    assert {name for name, svg in drawn.items() if "chance" in svg} == {"score-pairs-bracket-acc"}
 
 
 def test_the_same_content_twice_is_the_same_bytes(study, tmp_path):
@@ -171,7 +173,7 @@ def test_text_of_others_is_shown_and_never_run(study, tmp_path):
         conventions={evil: evil},
         findings=[Finding(evil, evil, [evil], {}, {evil: [{evil: evil}]}, [drawing])],
         scores=[{**score, "run": study().runs[0]["id"], "stderr": None}],
-        baselines=[{"name": f"{evil} $x", "nats_per_token": 3.0, "bits_per_byte": None}],
+        levels=[{"task": evil, "metric": evil, "name": f"{evil} $x", "value": 0.4}],
     )
     report.runs[0].update(state=evil, error=evil, code={evil: evil}, fingerprint={evil: evil})
     page = Page(write(report, tmp_path / "report"))
@@ -181,7 +183,7 @@ def test_text_of_others_is_shown_and_never_run(study, tmp_path):
 
 
 def test_nothing_yet_is_a_report_too(study, tmp_path):
-    page = Page(write(study(runs=[], curves={}, scores=[], findings=[], baselines=[], notes=[]), tmp_path / "report"))
+    page = Page(write(study(runs=[], curves={}, scores=[], findings=[], levels=[], notes=[]), tmp_path / "report"))
     assert "There are no runs yet" in page.text
     assert not (tmp_path / "report" / "figures").exists()
 
@@ -217,8 +219,10 @@ def test_runs_made_under_different_conditions_are_flagged(study, tmp_path):
     report = study(scores=[], findings=[], curves={})
     assert "Before you trust it" not in Page(write(report, tmp_path / "report")).text
     report.runs[3]["fingerprint"] = {**report.runs[3]["fingerprint"], "threads": 2}
+    report.runs[4]["code"] = {**report.runs[4]["code"], "digest": "another"}
     page = Page(write(report, tmp_path / "report"))
-    assert "do not share one numerics fingerprint: there are 2" in page.text
+    assert "do not share one numerics fingerprint: there are 2, listed below. Between them equal runs" in page.text
+    assert "digest of the code: there are 2, listed below. Differences between these runs may come from" in page.text
     assert "Numerics fingerprint 2 of 2" in page.text
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.scoring.ngram import NGram, baselines
+from harness.scoring.ngram import END_BYTE, NGram, _count, _piece_of_bytes, baselines
 
 
 class Letters:
@@ -87,16 +87,48 @@ def test_a_higher_order_knows_a_longer_pattern():
     assert losses[2] == pytest.approx(0, abs=0.05)
 
 
-def test_baselines_score_documents_without_their_end_and_by_bytes():
-    tokenizer = Letters()
-    train = np.array([0, 1, 2, 3] * 50)
-    found = {baseline.name: baseline for baseline in baselines(train, ["abc", "abca"], tokenizer)}
-    assert set(found) == {"token bigram", "byte trigram", "token trigram"}
-    bigram = NGram(train, 2, 4, starts=np.arange(0, 200, 4))
-    nats = -sum(bigram.log_probabilities(np.array(document)).sum() for document in ([0, 1, 2], [0, 1, 2, 0]))
-    assert found["token bigram"].nats == pytest.approx(nats / 7)
-    assert found["token bigram"].bits_per_byte == pytest.approx(nats / 7 / math.log(2))  # one byte for each token
-    assert found["byte trigram"].nats / math.log(2) == pytest.approx(found["byte trigram"].bits_per_byte)
+def test_nothing_is_counted_over_a_seam():
+    """Pieces in any order, cut anywhere: what is counted is what stands within them, written out with dicts."""
+    pieces = [np.array([0, 1, 2, 3, 0, 1]), np.array([2, 2, 1, 3, 1]), np.array([0, 0, 3])]
+    for order in (2, 3):
+        model = _count(pieces, order, 4, end=3)
+        counted = Counter()
+        for piece in pieces:
+            after_end = False
+            for i in range(len(piece)):
+                start = max((j + 1 for j in range(i) if piece[j] == 3), default=None)
+                before = list(piece[(0 if start is None else start) : i])
+                after_end = start is not None
+                if after_end:
+                    before = [4] * (order - 1) + before
+                if len(before) >= order - 1:
+                    counted[tuple(int(t) for t in (*before[len(before) - order + 1 :], piece[i]))] += 1
+        keys = {sum(t * 5 ** (order - 1 - k) for k, t in enumerate(gram)): n for gram, n in counted.items()}
+        top = model._levels[-1]
+        once, twice = list(counted.values()).count(1), list(counted.values()).count(2)
+        discount = once / (once + 2 * twice) if once and twice else 0.5
+        found = dict(zip(top.keys.tolist(), (top.discounted + discount).tolist(), strict=True))
+        assert found == pytest.approx(keys)
+
+
+def test_baselines_score_texts_without_their_end_and_by_bytes():
+    found = {baseline.name: baseline for baseline in baselines([np.array([3, *[0, 1, 2, 3] * 50])], Letters())}
+    assert list(found) == ["token unigram", "token bigram", "byte trigram", "token trigram"]
+    texts = ["abc", "abca"]
+    bigram = NGram(np.array([0, 1, 2, 3] * 50), 2, 4, starts=np.arange(0, 200, 4))
+    for nats, document in zip(found["token bigram"].nats(texts), ([0, 1, 2], [0, 1, 2, 0]), strict=True):
+        assert nats == pytest.approx(-bigram.log_probabilities(np.array(document)).sum())
+    # Of bytes there are 257, of letters 4: what both have seen, they foretell alike.
+    assert found["byte trigram"].nats(["abcabc"]) > found["byte trigram"].nats(["abc"])
+    letters, bytes_ = found["token trigram"].nats(["abc"]), found["byte trigram"].nats(["abc"])
+    assert letters == pytest.approx(bytes_, abs=0.1)
+
+
+def test_documents_are_the_same_to_a_model_of_bytes_wherever_pieces_are_cut():
+    tokens = np.array([0, 1, 2, 3, 2, 2, 3, 1])
+    assert _piece_of_bytes(tokens, Letters()).tolist() == [97, 98, 99, END_BYTE, 99, 99, END_BYTE, 98]
+    assert _piece_of_bytes(tokens[:4], Letters()).tolist() == [97, 98, 99, END_BYTE]
+    assert _piece_of_bytes(tokens[3:], Letters()).tolist() == [END_BYTE, 99, 99, END_BYTE, 98]
 
 
 def test_five_million_tokens_are_counted_in_seconds():
