@@ -33,9 +33,12 @@ def study(words: list[str], verb: Verb) -> int:
     keep(one)
     path, findings = write_report(sweep.name, own["studies"])
     print(f"\nStudy {sweep.name}: {sweep.question}", file=sys.stderr)
+    said: dict[str, str] = {}
     for finding in findings:
-        for sentence in finding.sentences[:3]:
-            print(f"- {finding.analysis}: {sentence}")
+        for sentence in finding.sentences:
+            said.setdefault(sentence, finding.analysis)  # what two analyses say is said once
+    for sentence, analysis in said.items():
+        print(f"- {analysis}: {sentence}")
     print(f"Report: {path}")
     ended(failed)
     return 0

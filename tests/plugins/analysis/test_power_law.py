@@ -53,6 +53,26 @@ def test_where_points_can_tell_an_offset_it_is_found():
     assert Pooled.to(straight, "auto", 0.95).law == "power"
 
 
+def test_curves_that_bend_are_said_to_bend():
+    """Where losses level off, a straight line in log N is refused; where they do not, chance alone refuses it once in
+    a hundred ladders."""
+    rng, sizes = np.random.default_rng(0), np.geomspace(1e4, 3e5, 4)
+
+    def analysed(offset):
+        points = [
+            Point(N, D, (offset + 12 * N**-0.12) * float(np.exp(rng.normal(0, 0.002))))
+            for D in (5e5, 1e6, 2e6)
+            for N in sizes.tolist()
+        ]
+        return PowerLawConfig().analyse(points)
+
+    bent = analysed(3.0)
+    assert bent.values["fits"] is False
+    assert any("They bend (second-order terms in log N: p =" in sentence for sentence in bent.sentences)
+    refused = sum(analysed(0.0).values["fits"] is False for _ in range(SIMULATIONS))
+    assert refused <= binom.ppf(0.999, SIMULATIONS, 0.01)
+
+
 SIMULATIONS = 100
 
 

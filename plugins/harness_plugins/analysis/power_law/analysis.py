@@ -18,6 +18,7 @@ from harness_plugins.analysis.power_law.law import LEAST_POINTS, Curve, Pooled
 LEAST_SPAN = 3.0  #: largest over smallest N of a curve
 LEAST_FRONTIER = 4
 LEAST_FRONTIER_SPAN = 10.0
+SIGNIFICANCE = 0.01  #: of a bend, below which a straight line in log N is said not to fit
 
 Row = dict[str, Any]
 
@@ -64,14 +65,16 @@ def analyse(config: PowerLawConfig, points: Sequence[Point]) -> Finding:
     foretold = _foretold(lines, largest, kept, noise)
     sizes, along_compute = _sizes(curves, lines), _compute(best, compute)
     falls = _falls(cells, noise)
+    bend = curves.pooled.bend_chance if curves else None
     found = curves is not None or compute is not None
     return Finding(
         analysis="power_law",
         verdict="ok" if found else "not enough data",
-        sentences=[part.sentence for part in _order(foretold, sizes, along_compute, falls)] + remarks(diverged, noise),
+        sentences=[part.sentence for part in _order(foretold, falls, sizes, along_compute)] + remarks(diverged, noise),
         values={
             "left_out": foretold.values,
             "sizes": sizes.values,
+            "fits": None if bend is None else bend >= SIGNIFICANCE,
             "compute": along_compute.values,
             "falls_everywhere": falls.values,
             "rises": falls.rows,
@@ -166,9 +169,10 @@ def _sizes(curves: Curves | None, lines: dict[float, list[Cell]]) -> Part:
         f"At fixed D, {law} with {exponents}; points scatter around the curves by {pooled.scatter:.2%} of the loss "
         f"({pooled.freedom} d.f., pooled over {len(rows)} {'budget' if len(rows) == 1 else 'budgets'})."
     )
-    return Part(
-        sentence, {"law": pooled.law, "scatter": pooled.scatter, "freedom": pooled.freedom, "curves": rows}, rows
-    )
+    if pooled.bend_chance is not None and pooled.bend_chance < SIGNIFICANCE:
+        sentence += f" They bend (second-order terms in log N: p = {pooled.bend_chance:.2g}), so it holds only roughly."
+    values = {"law": pooled.law, "scatter": pooled.scatter, "freedom": pooled.freedom, "bend_p": pooled.bend_chance}
+    return Part(sentence, values | {"curves": rows}, rows)
 
 
 def _curve_row(name: str, value: float | None, pooled: Pooled, curve: Curve, points: int) -> Row:

@@ -159,6 +159,14 @@ class Pooled:
         return float(np.sqrt(sum(square for square, _ in found) / sum(length for _, length in found)))
 
     @property
+    def bend_chance(self) -> float | None:
+        """p-value of an F-test for an x² of its own in every curve; None for an offset law, which may bend, or where
+        too few points are left to test with."""
+        more, squares = len(self.curves), sum(curve.bend()[0] for curve in self.curves)
+        left = self.freedom - more
+        return _f_tail(squares, more, self.squares - squares, left) if self.law == "power" and left > 0 else None
+
+    @property
     def t(self) -> float:
         from scipy.stats import t
 
@@ -186,10 +194,14 @@ class Pooled:
 
 def _better(power: Pooled, offset: Pooled) -> bool:
     """Whether the offsets lower the squares by more than chance does."""
+    more = power.freedom - offset.freedom
+    return _f_tail(power.squares - offset.squares, more, offset.squares, offset.freedom) < SIGNIFICANCE
+
+
+def _f_tail(explained: float, more: int, rest: float, left: int) -> float:
+    """The chance that `more` parameters explain as much where there is nothing, with `left` degrees of freedom left."""
     from scipy.stats import f
 
-    more = power.freedom - offset.freedom
-    left = offset.squares / offset.freedom
-    if left <= 0:
-        return power.squares > 0
-    return bool(f.sf((power.squares - offset.squares) / more / left, more, offset.freedom) < SIGNIFICANCE)
+    if rest <= 0:
+        return float(explained <= 0)
+    return float(f.sf(explained / more / (rest / left), more, left))
