@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -60,6 +61,13 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} cannot be read: {error}.") from None
 
 
+def _read_mapping(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path} cannot be read: it holds {type(value).__name__} where a JSON object should be.")
+    return value
+
+
 def checksum(path: Path) -> str:
     """BLAKE2b of a file's content, 128 bits, hexadecimal."""
     with open(path, "rb") as file:
@@ -81,8 +89,11 @@ def new_folder(final: Path) -> Iterator[Path]:
         for name in files:
             _sync(beside / name)
         beside.chmod(0o755)
-        with contextlib.suppress(OSError):
+        try:
             beside.rename(final)
+        except OSError:
+            if not is_whole(final):
+                raise
         _sync(final.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -106,11 +117,17 @@ def is_whole(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds an advisory lock on a file for as long as the block runs; others wait."""
+def locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Holds an advisory lock on a file for as long as the block runs; others wait, and say so if told what to say.
+    The system lets go of it when the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                print(waiting, file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -124,23 +141,28 @@ class RunDir:
     def id(self) -> str:
         return self.path.name
 
+    def exists(self) -> bool:
+        return (self.path / "manifest.json").is_file()
+
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """Only one process at a time carries a run out; another one waits here."""
+        return locked(
+            self.path.parent / ".locks" / self.id, f"{self.id}: another process is at it; waiting for its end"
+        )
+
     def manifest(self) -> dict[str, Any]:
-        value: dict[str, Any] = read_json(self.path / "manifest.json")
-        return value
+        return _read_mapping(self.path / "manifest.json")
 
     def update_manifest(self, **values: Any) -> None:
-        now = self.manifest() if (self.path / "manifest.json").exists() else {}
+        now = self.manifest() if self.exists() else {}
         write_json(self.path / "manifest.json", {**now, **values})
 
     def config(self) -> dict[str, Any]:
-        value: dict[str, Any] = read_json(self.path / "config.json")
-        return value
+        return _read_mapping(self.path / "config.json")
 
     def state(self) -> str:
         """new, running, finished, failed or interrupted, as last written."""
-        if not (self.path / "manifest.json").exists():
-            return "new"
-        return str(self.manifest().get("state", "new"))
+        return str(self.manifest().get("state", "new")) if self.exists() else "new"
 
     # ------------------------------------------------------------------------------------ metrics
 
@@ -172,7 +194,7 @@ class RunDir:
 
     def checkpoints(self) -> list[tuple[int, Path]]:
         """Steps and folders of the checkpoints, oldest first, whole or not."""
-        folders = sorted((self.path / "checkpoints").glob("step-*"))
+        folders = sorted((self.path / "checkpoints").glob(f"step-{'[0-9]' * 8}"))
         return [(int(folder.name.removeprefix("step-")), folder) for folder in folders]
 
     def last_whole_checkpoint(self) -> tuple[int, Path] | None:
@@ -198,7 +220,8 @@ def open_run(run: str, runs: str) -> RunDir:
     """The run named by a folder, an id, or the beginning of an id that no other run shares."""
     if (Path(run) / "manifest.json").is_file():
         return RunDir(Path(run))
-    found = [p for p in sorted(Path(runs).glob(f"{run}*")) if (p / "manifest.json").is_file()] if run else []
+    folders = sorted(Path(runs).iterdir()) if run and Path(runs).is_dir() else []
+    found = [p for p in folders if p.name.startswith(run) and (p / "manifest.json").is_file()]
     if len(found) == 1 or (found and found[0].name == run):
         return RunDir(found[0])
     if found:

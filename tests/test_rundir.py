@@ -29,6 +29,19 @@ def test_a_folder_appears_only_when_it_is_filled(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["step-1"]
 
 
+def test_a_folder_that_is_there_already_stays_if_it_is_whole_and_is_told_if_not(tmp_path):
+    def fill(content):
+        with new_folder(tmp_path / "f") as beside:
+            (beside / "weights").write_text(content)
+
+    fill("first")
+    fill("second")
+    assert (tmp_path / "f" / "weights").read_text() == "first"
+    (tmp_path / "f" / "weights").write_text("damaged")
+    with pytest.raises(OSError, match="not empty"):
+        fill("third")
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "missing", "no checksums"])
 def test_damage_is_found(tmp_path, damage):
     with new_folder(tmp_path / "f") as beside:
@@ -53,6 +66,12 @@ def test_the_newest_whole_checkpoint_is_found_behind_a_damaged_one(tmp_path):
     assert run.last_whole_checkpoint() == (20, run.checkpoint(20))
     (run.checkpoint(20) / "weights").write_bytes(b"xx")
     assert run.last_whole_checkpoint() == (10, run.checkpoint(10))
+
+
+def test_what_a_person_has_put_among_the_checkpoints_is_passed_over(tmp_path):
+    for name in ("step-00000010", "step-old", "step-00000020.bak"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert [step for step, _ in RunDir(tmp_path).checkpoints()] == [10]
 
 
 def test_metrics_lines_cut_short_are_passed_over_and_later_ones_forgotten(tmp_path):
@@ -82,11 +101,16 @@ def test_a_run_is_named_by_folder_id_or_the_beginning_of_it(tmp_path):
         open_run("ab", str(tmp_path))
     with pytest.raises(UserError, match="There is no run zz"):
         open_run("zz", str(tmp_path))
-    with pytest.raises(UserError, match="There is no run"):
-        open_run("", str(tmp_path))
+    for nobody in ("", "/nowhere/abc123", "abc*", "a/../abc123"):
+        with pytest.raises(UserError, match="There is no run"):
+            open_run(nobody, str(tmp_path))
 
 
 def test_a_damaged_json_file_is_named(tmp_path):
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(UserError, match=r"manifest\.json cannot be read"):
         read_json(tmp_path / "manifest.json")
+    for name, read in (("manifest.json", RunDir(tmp_path).manifest), ("config.json", RunDir(tmp_path).config)):
+        (tmp_path / name).write_text("[1]")
+        with pytest.raises(UserError, match=rf"{name} cannot be read"):
+            read()

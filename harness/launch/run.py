@@ -14,7 +14,7 @@ from harness.identity import code
 from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.launch.progress import Tokenising
 from harness.planning.plan import Plan, data_fingerprint, dataset
-from harness.planning.reuse import Decision, start
+from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir, write_json
 
 
@@ -24,25 +24,37 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
     Raises UserError where the run may not be reused, RunFailed where training fails, KeyboardInterrupt where
     it was asked to stop; the last checkpoint is kept in each case.
     """
+    decision = allowed(plan)
+    if decision.action != "reuse":
+        decision = _train(plan, decision.run, quiet)
+    if score and plan.config.suite is not None:
+        score_one(plan.config, decision.run, quiet=quiet)
+    return decision
+
+
+def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     from harness.training.fit import device_of
     from harness.training.job import TrainingJob
     from harness.training.train import train
 
-    decision = start(plan)
-    if decision.action != "reuse":
-        device_of(plan.config.trainer)  # what the machine has not is said before anything is written
-        data = dataset(plan.config, None if quiet else Tokenising())
-        begin(plan, decision.run)
-        job = TrainingJob(
-            config=plan.config.with_seeds(),
-            steps=plan.steps,
-            dataset=data,
-            vocabulary=plan.vocabulary,
-            forward_flops=plan.account.forward_flops,
+    device_of(plan.config.trainer)  # what the machine has not is said before anything is written
+    data = dataset(plan.config, None if quiet else Tokenising())
+    if data.fingerprint != plan.identity["data"]:
+        raise UserError(
+            f"The corpus of run {plan.id} has changed since it was planned. Start again when it rests."
         )
-        train(job, decision.run, progress=not quiet)
-    if score and plan.config.suite is not None:
-        score_one(plan.config, decision.run, quiet=quiet)
+    with run.alone():
+        decision = start(plan)  # decided again: another process may have carried it out meanwhile
+        if decision.action != "reuse":
+            begin(plan, run)
+            job = TrainingJob(
+                config=plan.config.with_seeds(),
+                steps=plan.steps,
+                dataset=data,
+                vocabulary=plan.vocabulary,
+                forward_flops=plan.account.forward_flops,
+            )
+            train(job, run, progress=not quiet)
     return decision
 
 

@@ -25,19 +25,20 @@ class Decision:
 def decide(plan: Plan) -> Decision:
     """Looks at the run directory; changes nothing."""
     run = RunDir(Path(plan.config.runs) / plan.id)
+    if plan.config.retrain and run.exists():
+        return Decision("train", "retrain=true: the old directory is moved aside.", run)
     state = run.state()
     if state == "new":
         return Decision("train", "There is no such run yet.", run)
-    if plan.config.retrain:
-        return Decision("train", "retrain=true: the old directory is moved aside.", run)
+    last = run.last_whole_checkpoint()
+    if state != "finished" and last is None:
+        return Decision("train", f"It is {state}, without a whole checkpoint.", run)
     different = _different_code(run.manifest().get("code", {}), code(plan.config))
     if different and plan.config.reuse != "any":
         return Decision("refuse", f"{different} Say reuse=any to take it all the same, or retrain=true.", run)
     if state == "finished":
         return Decision("reuse", "It is finished.", run)
-    last = run.last_whole_checkpoint()
-    if last is None:
-        return Decision("train", f"It is {state}, without a whole checkpoint.", run)
+    assert last is not None
     return Decision("resume", f"It is {state} and goes on from step {last[0]}.", run)
 
 
@@ -60,7 +61,7 @@ def allowed(plan: Plan) -> Decision:
 def start(plan: Plan) -> Decision:
     """The decision, carried out as far as the directory goes: an old one is moved aside for retrain=true."""
     decision = allowed(plan)
-    if plan.config.retrain and decision.run.path.exists():
+    if plan.config.retrain and decision.run.exists():
         _move_aside(decision.run.path)
     return decision
 

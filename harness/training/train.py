@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from harness import plugins
@@ -66,6 +67,7 @@ def _train(job: TrainingJob, run: RunDir, start: int, progress: bool, interrupt:
     forget_after(run, start)
     run.forget_metrics_after(start)
     if not is_whole(run.path / "tokenizer"):
+        shutil.rmtree(run.path / "tokenizer", ignore_errors=True)
         with new_folder(run.path / "tokenizer") as folder:
             job.dataset.tokenizer.save(folder)
     machine = peak(device, trainer.precision, trainer.threads)

@@ -1,0 +1,98 @@
+"""One run is carried out once, whoever asks for it, how often and when."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.composition import run_config
+from harness.errors import UserError
+from harness.launch.run import carry_out
+from harness.planning import plan as planning
+from harness.planning.plan import Plan, resolve
+from harness.planning.reuse import decide
+
+SMALL = [
+    "corpus=text", "tokenizer=bytes", "suite=null", "experiment=tiny", "architecture.width=16", "data.held_out=0.2",
+    "data.sequence_length=16", "data.batch_size=4", "budget.tokens=1280", "trainer.accelerator=cpu",
+]  # fmt: skip
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.txt").write_text(f"the {number} times table: {number * number} " * 20)
+    return folder
+
+
+@pytest.fixture
+def plan(text: Path, tmp_path: Path) -> Plan:
+    planning._fingerprints.clear()
+    planning._datasets.clear()
+    return resolve(run_config([*SMALL, f"corpus.path={text}", f"runs={tmp_path / 'runs'}"]))
+
+
+def forked(work: Callable[[], object]) -> int:
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        finally:
+            os._exit(0 if sys.exception() is None else 1)
+    return child
+
+
+def test_asked_for_twice_at_once_it_is_trained_once(plan: Plan, tmp_path: Path) -> None:
+    import harness.training.fit  # noqa: F401 - before the forks
+
+    def work() -> None:
+        (tmp_path / f"{os.getpid()}").write_text(carry_out(plan, quiet=True).action)
+
+    children = [forked(work), forked(work)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert sorted((tmp_path / str(child)).read_text() for child in children) == ["reuse", "train"]
+    run = decide(plan).run
+    assert [row["step"] for row in run.metrics()] == [10, 20]
+
+
+def test_what_is_finished_is_reused_without_the_heavy_imports(plan: Plan, text: Path) -> None:
+    carry_out(plan, quiet=True)
+    words = [*SMALL, f"corpus.path={text}", f"runs={plan.config.runs}"]
+    script = f"""
+import sys
+from harness.cli import main
+assert main(["train", *{words!r}]) == 0
+assert not {{"torch", "lightning"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"run {plan.id} reused" in done.stdout
+
+
+def test_a_corpus_that_changed_since_it_was_planned_is_not_trained_on(plan: Plan, text: Path) -> None:
+    time.sleep(0.01)
+    (text / "0.txt").write_text("something else")
+    with pytest.raises(UserError, match="has changed since it was planned"):
+        carry_out(plan, quiet=True)
+    assert not Path(plan.config.runs).exists()
+
+
+def test_a_damaged_manifest_is_told_and_can_be_trained_over(plan: Plan) -> None:
+    run = decide(plan).run
+    run.update_manifest(state="finished")
+    for damage in ("{", "[]"):
+        (run.path / "manifest.json").write_text(damage)
+        with pytest.raises(UserError, match=r"manifest\.json cannot be read"):
+            carry_out(plan, quiet=True)
+    again = replace(plan, config=replace(plan.config, retrain=True))
+    assert carry_out(again, quiet=True).run.state() == "finished"
+    assert (run.path.parent / ".aside" / f"{run.id}-1" / "manifest.json").read_text() == "[]"

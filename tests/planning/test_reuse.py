@@ -1,0 +1,59 @@
+"""What would be done for a run, by what stands in its directory."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.composition import run_config
+from harness.errors import UserError
+from harness.identity import code
+from harness.planning.plan import Plan, resolve
+from harness.planning.reuse import allowed, decide
+from harness.rundir import RunDir, new_folder
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return resolve(run_config(["corpus=synthetic", "experiment=tiny", f"runs={tmp_path}"]))
+
+
+def state(plan: Plan, state: str, *, step: int | None = None, digest: str | None = None) -> RunDir:
+    """The run's directory in some state, with a checkpoint or without, made by this code or other."""
+    made_by = code(plan.config)
+    run = decide(plan).run
+    run.update_manifest(state=state, code=made_by if digest is None else {**made_by, "digest": digest})
+    if step is not None:
+        with new_folder(run.checkpoint(step)) as folder:
+            (folder / "weights").write_text("1")
+    return run
+
+
+def test_a_run_that_is_not_there_is_trained(plan: Plan) -> None:
+    assert decide(plan).action == "train"
+    assert not decide(plan).run.path.exists()
+
+
+@pytest.mark.parametrize("stopped", ["running", "failed", "interrupted"])
+def test_a_stopped_run_goes_on_from_its_last_checkpoint(plan: Plan, stopped: str) -> None:
+    state(plan, stopped)
+    assert decide(plan).action == "train"
+    state(plan, stopped, step=7)
+    assert decide(plan).action == "resume"
+    assert "step 7" in decide(plan).reason
+
+
+def test_a_finished_run_is_reused(plan: Plan) -> None:
+    state(plan, "finished", step=10)
+    assert decide(plan).action == "reuse"
+
+
+@pytest.mark.parametrize("stands", ["finished", "interrupted"])
+def test_what_other_code_made_is_refused_with_what_to_say(plan: Plan, stands: str) -> None:
+    state(plan, stands, step=7, digest="of other code")
+    with pytest.raises(UserError, match=r"made by other code.*reuse=any.*retrain=true"):
+        allowed(plan)
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_can_be_tried_with_mended_code(plan: Plan) -> None:
+    state(plan, "failed", digest="of code with a fault")
+    assert allowed(plan).action == "train"
