@@ -97,9 +97,17 @@ class Dataset:
 
     def epochs(self, tokens: int) -> dict[str, float]:
         """How often a budget of training tokens goes through each source."""
+        return {name: drawn / size for name, (drawn, size) in self._drawn(tokens).items()}
+
+    def distinct(self, tokens: int) -> int:
+        """Training tokens that a budget sees, repeats not counted."""
+        return sum(min(drawn, size) * self.sequence_length for drawn, size in self._drawn(tokens).values())
+
+    def _drawn(self, tokens: int) -> dict[str, tuple[int, int]]:
+        """Of each source, the sequences that a budget draws and those that there are."""
         stream = self.stream(0)
         drawn = stream.mixture.counts_before(-(-tokens // self.sequence_length))
-        return {part.name: float(n / size) for part, n, size in zip(stream.parts, drawn, stream.sizes, strict=True)}
+        return {part.name: (int(n), size) for part, n, size in zip(stream.parts, drawn, stream.sizes, strict=True)}
 
     @property
     def bytes_per_token(self) -> float:

@@ -40,9 +40,7 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     device_of(plan.config.trainer)  # what the machine has not is said before anything is written
     data = dataset(plan.config, None if quiet else Tokenising())
     if data.fingerprint != plan.identity["data"]:
-        raise UserError(
-            f"The corpus of run {plan.id} has changed since it was planned. Start again when it rests."
-        )
+        raise UserError(f"The corpus of run {plan.id} has changed since it was planned. Start again when it rests.")
     with run.alone():
         decision = start(plan)  # decided again: another process may have carried it out meanwhile
         if decision.action != "reuse":
@@ -84,7 +82,7 @@ def begin(plan: Plan, run: RunDir) -> None:
         budget={
             "steps": plan.steps,
             "tokens": plan.tokens,
-            "unique_tokens": sum(data.unique_tokens.values()),
+            "unique_tokens": data.distinct(plan.tokens),
             "epochs": max(epochs.values()),
             "sources": {name: {"unique_tokens": n, "epochs": epochs[name]} for name, n in data.unique_tokens.items()},
             "flops": plan.flops,

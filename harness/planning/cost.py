@@ -19,7 +19,7 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
         "non_embedding": plan.account.non_embedding,
         "steps": plan.steps,
         "tokens": plan.tokens,
-        "unique_tokens": sum(data.unique_tokens.values()),
+        "unique_tokens": data.distinct(plan.tokens),
         "epochs": max(data.epochs(plan.tokens).values()),
         "flops": plan.flops,
         "flops_6nd": plan.flops_6nd,

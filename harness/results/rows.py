@@ -68,8 +68,8 @@ RUNS = (
     Column("active", "BIGINT", "model.active", "parameters that one token uses"),
     Column("steps", "BIGINT", "budget.steps", "optimizer steps of the whole run"),
     Column("tokens", "BIGINT", "budget.tokens", "training tokens of the whole run, repeats counted"),
-    Column("unique_tokens", "BIGINT", "budget.unique_tokens", "distinct training tokens"),
-    Column("epochs", "DOUBLE", "budget.epochs", "passes over the unique tokens"),
+    Column("unique_tokens", "BIGINT", "budget.unique_tokens", "training tokens of the whole run, repeats not counted"),
+    Column("epochs", "DOUBLE", "budget.epochs", "passes over the training text; in a mix, the most of any source"),
     Column(
         "flops", "DOUBLE", "budget.flops", "training FLOPs, exact: every matrix product, three forward passes' worth"
     ),

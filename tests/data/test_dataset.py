@@ -80,6 +80,8 @@ def test_unique_tokens_are_counted_and_repeats_stated(tmp_path: Path) -> None:
     data = prepare(run_config(corpus, held_out=0.0, sequence_length=10))
     assert data.unique_tokens == {"small": 31, "large": 121}
     assert data.epochs(600) == {"small": 10.0, "large": 2.5}
+    assert data.distinct(600) == 30 + 120
+    assert data.distinct(20) == 20
 
 
 def test_bytes_per_token_counts_the_end_tokens(tmp_path: Path) -> None:
