@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -233,26 +234,28 @@ def _of_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
 def _scalar(expected: type, value: Any, path: str) -> Any:
     if expected is bool and isinstance(value, bool):
         return value
-    if expected is int and isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
-        return int(value)
-    if expected is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if expected is float and isinstance(value, str) and _is_number(value):  # YAML reads 1e-3 as text
-        return float(value)
-    if expected is int and isinstance(value, str) and _is_number(value) and float(value) == int(float(value)):
-        return int(float(value))
     if expected is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
-    raise _mistyped(
-        path, value, {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[expected]
-    )
+    number = _number(value) if expected in (int, float) else None
+    if number is not None and (expected is float or number == int(number)):
+        return expected(number)
+    wanted = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
+    raise _mistyped(path, value, wanted[expected])
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return float(text) == float(text) and abs(float(text)) != float("inf")
-    except ValueError:
-        return False
+def _number(value: Any) -> int | float | None:
+    """A finite number, also one that stands as text: YAML reads 1e-3 so."""
+    if isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            try:
+                value = float(value)
+            except ValueError:
+                return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
 
 
 def _mistyped(path: str, value: Any, wanted: str) -> ConfigError:
@@ -262,13 +265,17 @@ def _mistyped(path: str, value: Any, wanted: str) -> ConfigError:
 # ---------------------------------------------------------------------------------------------- a run
 
 
+#: What PyTorch's generators take.
+SEEDS: dict[str, Any] = {"minimum": 0, "maximum": 2**63 - 1}
+
+
 @dataclass(kw_only=True)
 class SeedConfig(Config):
     """One seed for each source of chance; what is null is `seed`."""
 
-    init: int | None = option(None, "seed of the weights' initialisation; null: seed")
-    data: int | None = option(None, "seed of the order of the data and of choices about it; null: seed")
-    noise: int | None = option(None, "seed of dropout, generation and other noise; null: seed")
+    init: int | None = option(None, "seed of the weights' initialisation; null: seed", **SEEDS)
+    data: int | None = option(None, "seed of the order of the data and of choices about it; null: seed", **SEEDS)
+    noise: int | None = option(None, "seed of dropout, generation and other noise; null: seed", **SEEDS)
 
 
 @dataclass(kw_only=True)
@@ -345,7 +352,7 @@ class RunConfig(Config):
     schedule: Any = slot("schedule", "the learning rate over the run")
     budget: BudgetConfig = section(BudgetConfig, "how long to train", identity=False)  # the steps stand for it
     trainer: TrainerConfig = section(TrainerConfig, "how the run is carried out")
-    seed: int = option(0, "the seed of everything that seeds leaves null", identity=False)
+    seed: int = option(0, "the seed of everything that seeds leaves null", identity=False, **SEEDS)
     seeds: SeedConfig = section(SeedConfig, "a seed for each source of chance")
     suite: Any = slot("suite", "the tasks that score the model", identity=False, optional=True)
     launcher: LauncherConfig = section(LauncherConfig, "where several runs are carried out", identity=False)

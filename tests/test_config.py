@@ -11,6 +11,7 @@ from harness.config import (
     Config,
     ConfigError,
     DataConfig,
+    SeedConfig,
     TrainerConfig,
     fields_of,
     from_mapping,
@@ -48,6 +49,10 @@ class Outer(Config):
         ({"steps": 1.5}, "steps=1.5 is not a whole number."),
         ({"steps": True}, "steps=True is not a whole number."),
         ({"steps": None}, "steps=None is not a whole number."),
+        ({"steps": float("inf")}, "steps=inf is not a whole number."),
+        ({"steps": float("nan")}, "steps=nan is not a whole number."),
+        ({"steps": 1, "inner": {"share": float("nan")}}, "inner.share=nan is not a finite number."),
+        ({"steps": 1, "inner": {"share": "1e999"}}, "inner.share='1e999' is not a finite number."),
         ({"steps": 1, "widths": 3}, "widths=3 is not a list."),
         ({"steps": 1, "widths": ["a"]}, r"widths\[0\]='a' is not a whole number."),
         ({"steps": 1, "mode": "fats"}, "mode='fats' is not possible. Did you mean fast?"),
@@ -60,6 +65,13 @@ class Outer(Config):
 def test_a_mistake_names_its_place(values, message):
     with pytest.raises(ConfigError, match=message):
         from_mapping(Outer, values)
+
+
+def test_seeds_are_what_generators_take():
+    assert from_mapping(SeedConfig, {"init": 2**63 - 1}).init == 2**63 - 1
+    for seed in (-1, 2**63):
+        with pytest.raises(ConfigError, match="data=.* is too"):
+            from_mapping(SeedConfig, {"data": seed})
 
 
 def test_numbers_as_yaml_writes_them_are_understood():
