@@ -19,6 +19,7 @@ from typing import Any
 import pluggy
 
 from harness import INTERFACE, __version__, hookspecs
+from harness.config import PluginConfig
 from harness.errors import UserError
 from harness.registry import Entry, Registry
 
@@ -34,6 +35,7 @@ class Plugin:
     distribution: str
     version: str
     registered: list[tuple[str, str]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)  #: of presets
     error: str = ""
 
 
@@ -92,6 +94,7 @@ def _load_one(plugins: Plugins, plugin: Plugin, point: EntryPoint) -> None:
     plugins.manager.register(module, name=plugin.name)
     plugins.manager.check_pending()
     entries = [entry for kind in hookspecs.KINDS for entry in _registered(module, kind, plugin)]
+    plugin.folders = list(module.config_folders()) if hasattr(module, "config_folders") else []
     for entry in entries:
         plugins.registry.add(entry)
         plugin.registered.append((entry.kind, entry.name))
@@ -112,6 +115,9 @@ def _registered(module: ModuleType, kind: str, plugin: Plugin) -> Iterator[Entry
     if hook is None or not hasattr(hook, "harness_impl"):
         return
     for name, config in hook().items():
+        if not (isinstance(config, type) and issubclass(config, PluginConfig)):
+            raise UserError(f"register_{kind} gives {config!r} for {name}, which is no subclass of PluginConfig")
+        config()  # every field has a default
         yield Entry(kind, name, config, plugin.distribution, plugin.version)
 
 
@@ -136,11 +142,4 @@ def sweep_folder() -> Path:
 
 def config_folders() -> list[tuple[str, str]]:
     """(owner, folder) of every plugin's YAML presets, as Hydra's search path takes them."""
-    plugins = load()
-    found = []
-    for plugin in plugins.found:
-        module = plugins.manager.get_plugin(plugin.name)
-        hook = getattr(module, "config_folders", None)
-        if not plugin.error and hook is not None:
-            found += [(plugin.name, folder) for folder in hook()]
-    return found
+    return [(plugin.name, folder) for plugin in load().found for folder in plugin.folders]

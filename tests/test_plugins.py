@@ -76,6 +76,41 @@ def test_a_module_named_in_the_environment_is_loaded(plugin_module):
             "RuntimeError: no luck",
         ),
         ("def broken(:", "SyntaxError"),
+        (
+            """
+            from harness import hookimpl
+            HARNESS_INTERFACE = 1
+            @hookimpl
+            def register_norm():
+                return {"plain": dict}
+            """,
+            "register_norm gives <class 'dict'> for plain",
+        ),
+        (
+            """
+            from dataclasses import dataclass
+            from harness import hookimpl
+            from harness.interfaces.parts import NormConfig
+            HARNESS_INTERFACE = 1
+            @dataclass(kw_only=True)
+            class Needy(NormConfig):
+                epsilon: float
+            @hookimpl
+            def register_norm():
+                return {"needy": Needy}
+            """,
+            "missing 1 required keyword-only argument: 'epsilon'",
+        ),
+        (
+            """
+            from harness import hookimpl
+            HARNESS_INTERFACE = 1
+            @hookimpl
+            def config_folders():
+                raise RuntimeError("no folder")
+            """,
+            "RuntimeError: no folder",
+        ),
     ],
 )
 def test_a_broken_plugin_is_recorded_and_named_when_something_is_missing(plugin_module, source, reason, request):
