@@ -27,11 +27,12 @@ class Method(Protocol):
         ...
 
     def counts(self, batch: Batch) -> dict[str, float]:
-        """What each term of the loss is divided by, a function of the batch alone."""
+        """What each term of the loss is divided by, a function of the batch alone; the batch is on the CPU."""
         ...
 
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
-        """Each term of the loss as a weighted sum over the batch. The total is Σ term / count."""
+        """Each term of the loss as a weighted sum over the batch. The total is Σ term / count. A term that `counts`
+        does not name (an auxiliary loss out of `Output`) is a mean already, and is averaged over the micro-batches."""
         ...
 
 

@@ -22,12 +22,13 @@ BatchesFrom = Callable[[int], Iterable[list[Batch]]]
 
 
 class Step:
-    """The micro-batches of one optimizer step, as one thing that Lightning does not look into."""
+    """The micro-batches of one optimizer step, as one thing that Lightning does not look into. They stay at hand on
+    the CPU, too: counts and places are read there, where no device has to be waited for."""
 
-    __slots__ = ("micro_batches",)
+    __slots__ = ("host", "micro_batches")
 
-    def __init__(self, micro_batches: list[Batch]) -> None:
-        self.micro_batches = micro_batches
+    def __init__(self, micro_batches: list[Batch], host: list[Batch] | None = None) -> None:
+        self.micro_batches, self.host = micro_batches, host or micro_batches
 
 
 class Steps:
@@ -96,16 +97,15 @@ class Loop(LightningModule):
     def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
         if device.type == "cpu":
             return batch
-        return Step([micro_batch.to(device) for micro_batch in batch.micro_batches])
+        return Step([micro_batch.to(device) for micro_batch in batch.micro_batches], batch.micro_batches)
 
     def training_step(self, batch: Step, batch_idx: int) -> None:
-        step, micro_batches = self.trainer.global_step, batch.micro_batches
-        counts = self._counts(micro_batches)
+        step, counts = self.trainer.global_step, self._counts(batch.host)
         losses = []
-        for micro_batch in micro_batches:
-            seed_noise(self.noise_seed, step, int(micro_batch.places_B[0]), self.device)
+        for micro_batch, host in zip(batch.micro_batches, batch.host, strict=True):
+            seed_noise(self.noise_seed, step, int(host.places_B[0]), self.device)
             terms = self.method.losses(self.model, micro_batch)
-            parts = [term / counts.get(name, len(micro_batches)) for name, term in terms.items()]
+            parts = [term / counts.get(name, len(batch.host)) for name, term in terms.items()]
             loss = sum(parts[1:], parts[0])
             self.manual_backward(loss)
             losses.append(loss.detach())
@@ -117,7 +117,7 @@ class Loop(LightningModule):
         """What each term is divided by: its count over the whole step, before the first backward. A term that the
         method does not count (an auxiliary loss) is a mean already, and is averaged over the micro-batches."""
         counted = [self.method.counts(micro_batch) for micro_batch in micro_batches]
-        return {name: max(sum(counts[name] for counts in counted), 1.0) for name in counted[0]}
+        return {name: sum(counts[name] for counts in counted) or 1.0 for name in counted[0]}
 
     def _clip(self) -> torch.Tensor:
         """The global norm of the gradient, before it is clipped."""

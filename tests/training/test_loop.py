@@ -59,9 +59,11 @@ def test_accumulated_micro_batches_equal_the_whole_batch(text: Path, cuts: list[
         torch.testing.assert_close(of_parts[name], gradient, rtol=0, atol=1e-6)
 
 
-def test_the_loss_is_the_weighted_mean_of_minus_log_p(text: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("scale", [1.0, 0.001])
+def test_the_loss_is_the_weighted_mean_of_minus_log_p(text: Path, scale: float, monkeypatch: pytest.MonkeyPatch):
     loop = build_loop(job(config(text), steps=10))
     batch = batch_of(loop)
+    batch.weights_BT *= scale
     total = 0.0
     with torch.no_grad():
         for inputs_T, targets_T, weights_T in zip(batch.inputs_BT, batch.targets_BT, batch.weights_BT, strict=True):
@@ -70,6 +72,24 @@ def test_the_loss_is_the_weighted_mean_of_minus_log_p(text: Path, monkeypatch: p
                 total -= float(weights_T[t]) * float(p_V[targets_T[t]].log())
     loss, _ = step_of(loop, [batch], monkeypatch)
     assert loss == pytest.approx(total / float(batch.weights_BT.sum()), rel=1e-5)
+
+
+def test_a_batch_without_any_weight_costs_nothing(text: Path, monkeypatch: pytest.MonkeyPatch):
+    loop = build_loop(job(config(text), steps=10))
+    batch = batch_of(loop)
+    batch.weights_BT.zero_()
+    loss, gradients = step_of(loop, [batch], monkeypatch)
+    assert loss == 0.0
+    assert not any(gradient.any() for gradient in gradients.values())
+
+
+def test_counts_and_places_are_read_on_the_cpu(text: Path):
+    """On the meta device nothing can be read."""
+    loop = build_loop(job(config(text), steps=10))
+    step = loop.transfer_batch_to_device(Step(next(iter(loop.batches(2)))), torch.device("meta"), 0)
+    assert [batch.inputs_BT.device.type for batch in step.micro_batches] == ["meta"]
+    assert loop._counts(step.host) == {"clm": 4 * 16}
+    assert int(step.host[0].places_B[0]) == 8
 
 
 def test_a_term_without_a_count_is_averaged_over_the_micro_batches(text: Path, monkeypatch: pytest.MonkeyPatch):
