@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.planning.plan import Plan
+from harness.results.status import last_metrics
 
 
 class Watch:
@@ -21,6 +21,7 @@ class Watch:
         self.runs, self.interval = runs, interval
         self.total = sum(plan.flops for plan in plans) or 1.0
         self.done: dict[str, float] = {}
+        self.before: dict[str, float] = {}  #: what stood there when it was first looked at, from an earlier start
         self.started = self.said = time.monotonic()
         self.bars = _bars() if sys.stderr.isatty() else None
         self.tasks: dict[str, Any] = {}
@@ -37,12 +38,13 @@ class Watch:
 
     def tick(self, running: Sequence[str]) -> None:
         """Looks at what is running; called a few times a second."""
-        rows = {name: last_metrics(self.runs / name) for name in running}
+        rows = {name: last_metrics(self.runs / name)[0] for name in running}
         for name, row in rows.items():
             self.done[name] = row.get("step", 0) / self.plans[name].steps
+            self.before.setdefault(name, self.done[name])
         for name in set(self.done) - set(running):
             self.done[name] = 1.0
-        share = sum(self.plans[name].flops * part for name, part in self.done.items()) / self.total
+        share = self._share(self.done)
         if self.bars:
             self._draw(rows, share)
         elif time.monotonic() - self.said > self.interval:
@@ -66,10 +68,15 @@ class Watch:
     def _ended(self, rows: dict[str, Any]) -> int:
         return len(self.done) - len(rows)
 
+    def _share(self, done: dict[str, float]) -> float:
+        """Of all the work, in FLOPs."""
+        return sum(self.plans[name].flops * part for name, part in done.items()) / self.total
+
     def _left(self, share: float) -> str:
-        if share < 0.01:
+        worked = share - self._share(self.before)
+        if worked < 0.01:
             return "time left unknown"
-        left = (time.monotonic() - self.started) * (1 - share) / share
+        left = (time.monotonic() - self.started) * (1 - share) / worked
         return f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"
 
 
@@ -101,19 +108,3 @@ class Tokenising:
             self.said = time.monotonic()
             end = "\r" if sys.stderr.isatty() else "\n"
             print(f"tokenising: {done:,} of {total:,} documents ", end=end, file=sys.stderr, flush=True)
-
-
-def last_metrics(run: Path) -> dict[str, Any]:
-    """The last whole line of a run's metrics, or nothing; reads only the end of the file."""
-    try:
-        with open(run / "metrics.jsonl", "rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 4096))
-            lines = file.read().splitlines()
-    except OSError:
-        return {}
-    for line in reversed(lines):
-        try:
-            return dict(json.loads(line))
-        except ValueError:
-            continue
-    return {}

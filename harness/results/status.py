@@ -27,7 +27,7 @@ def status(runs: Iterable[RunDir]) -> list[Row]:
 
 def _progress(run: Row, folder: Path) -> Row:
     finished = run["state"] == "finished"
-    last, ago = ({}, None) if finished else _last_line(folder / "metrics.jsonl")
+    last, ago = ({}, None) if finished else last_metrics(folder)
     speed = run["tokens_per_second"] if finished else last.get("tokens_per_second")
     step = run["steps"] if finished else last.get("step")
     return {
@@ -48,10 +48,10 @@ def _left(run: Row, step: Any, speed: Any) -> float | None:
     return (run["steps"] - step) * run["tokens"] / run["steps"] / speed
 
 
-def _last_line(path: Path) -> tuple[Row, float | None]:
-    """The last whole line of metrics that has a loss, and the file's age in seconds."""
+def last_metrics(run: Path) -> tuple[Row, float | None]:
+    """The last whole line of a run's metrics that has a loss, and the file's age in seconds; reads only its end."""
     try:
-        with open(path, "rb") as file:
+        with open(run / "metrics.jsonl", "rb") as file:
             ago = max(0.0, time.time() - os.fstat(file.fileno()).st_mtime)
             file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
             lines = file.read().splitlines()

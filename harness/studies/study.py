@@ -33,7 +33,10 @@ class Study:
     @classmethod
     def of(cls, sweep: Sweep, studies: str, command: str = "") -> Study:
         """Resolves every run of the sweep. Raises UserError before anything is launched or written."""
-        plans = {plan.id: plan for plan in map(resolve, expand(sweep))}
+        configs = expand(sweep)
+        plans = {plan.id: plan for plan in map(resolve, configs)}
+        if len(plans) < len(configs):
+            print(f"The sweep's {len(configs)} rows are {len(plans)} different runs.", file=sys.stderr)
         return cls(sweep, Path(studies) / sweep.name, list(plans.values()), command)
 
     @property
@@ -44,6 +47,7 @@ class Study:
         """Trains and scores what is missing. Returns the runs that failed; the others are finished and scored."""
         decisions = {plan.id: allowed(plan) for plan in self.plans}
         _say_decisions(decisions)
+        keep(self)
         missing = [plan for plan in self.plans if decisions[plan.id].action != "reuse"]
         failed = self._train(missing) if missing else []
         self._score()
@@ -97,6 +101,10 @@ def _say_decisions(decisions: dict[str, Decision]) -> None:
 # ------------------------------------------------------------------------------------- what is kept
 
 
+#: What a kept study has.
+KEPT = {"name", "question", "sweep", "analyses", "command", "runs"}
+
+
 def keep(study: Study) -> None:
     """Writes what a report needs beside the runs: the sweep and the ids."""
     write_json(
@@ -105,8 +113,6 @@ def keep(study: Study) -> None:
             "name": study.sweep.name,
             "question": study.sweep.question,
             "sweep": study.sweep.text,
-            "base": list(study.sweep.base),
-            "axes": study.sweep.axes,
             "analyses": [to_mapping(analysis) for analysis in study.sweep.analyses],
             "command": study.command,
             "runs": [str(run.path) for run in study.runs],
@@ -117,8 +123,11 @@ def keep(study: Study) -> None:
 def kept(name: str, studies: str) -> dict[str, Any]:
     """What `keep` wrote, by the study's name or folder. Raises UserError."""
     for folder in (Path(studies) / name, Path(name)):
-        if (folder / "study.json").is_file():
-            return {**read_json(folder / "study.json"), "folder": str(folder)}
+        if (file := folder / "study.json").is_file():
+            found = read_json(file)
+            if isinstance(found, dict) and found.keys() >= KEPT:
+                return {**found, "folder": str(folder)}
+            raise UserError(f"{file} is not what `harness study` writes. `harness study {name}` makes it again.")
     known = ", ".join(sorted(p.parent.name for p in Path(studies).glob("*/study.json"))) or "none"
     raise UserError(f"There is no study {name} in {studies}. There are: {known}. `harness study {name}` makes one.")
 

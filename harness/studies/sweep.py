@@ -14,11 +14,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from harness.composition import run_config
+from harness.composition import compose, typed
 from harness.config import ConfigError, RunConfig, plugin_config, replace_at
 from harness.errors import UserError, suggest
 from harness.help import groups
@@ -65,6 +65,8 @@ def load_sweep(name: str) -> Sweep:
     if len({len(v) for v in side.values()}) > 1:
         lengths = ", ".join(f"{key} {len(v)}" for key, v in side.items())
         raise UserError(f"{path}: the lists under zip must be of one length; they are {lengths}.")
+    if both := sorted(axes.keys() & side.keys()):
+        raise UserError(f"{path}: {both[0]} stands under axes and under zip. Keep one of them.")
     analyses = tuple(
         plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values))
     )
@@ -100,56 +102,74 @@ def _lists(path: Path, key: str, values: dict[str, Any]) -> dict[str, list[Any]]
 
 
 def with_overrides(sweep: Sweep, overrides: Sequence[str]) -> Sweep:
-    """The sweep with its base changed. An override of an axis takes the axis's place (``seed=0,1,2`` as a list)."""
-    axes, base = dict(sweep.axes), list(sweep.base)
+    """The sweep with its base changed. An override of what the sweep varies takes its place (``seed=0,1,2`` is a list);
+    one with several values becomes an axis."""
+    axes, side, base = dict(sweep.axes), dict(sweep.zip), list(sweep.base)
     for override in overrides:
         key, values = _values(override)
-        if key in sweep.zip:
-            raise UserError(f"{key} is zipped in sweep {sweep.name}: change the file, or override a key that is not.")
-        if key in axes or len(values) > 1:
+        if key in axes or key in side or len(values) > 1:
+            side.pop(key, None)
             axes[key] = values
         else:
             base.append(override)
-    return Sweep(sweep.name, sweep.question, tuple(base), axes, sweep.zip, sweep.analyses, sweep.text)
+    return replace(sweep, base=tuple(base), axes=axes, zip=side)
 
 
 def _values(override: str) -> tuple[str, list[Any]]:
     """The key of an override and its values, by Hydra's grammar."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
 
     try:
         parsed = OverridesParser.create().parse_override(override)
-    except OverrideParseException as error:
-        raise ConfigError(f"{override} is not an override: {' '.join(str(error).split())}") from None
-    if parsed.is_sweep_override():
-        return parsed.key_or_group, [_unquoted(v) for v in parsed.sweep_iterator()]
-    return parsed.key_or_group, [_unquoted(parsed.value())]
+        values = list(parsed.sweep_iterator()) if parsed.is_sweep_override() else [parsed.value()]
+    except HydraException as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"{override} is not key=value, or key=value,value,…: {said}.") from None
+    return parsed.key_or_group, [_plain(value) for value in values]
 
 
-def _unquoted(value: Any) -> Any:
-    import yaml
-
-    return yaml.safe_load(value) if isinstance(value, str) else getattr(value, "text", value)
+def _plain(value: Any) -> Any:
+    """A parsed value without Hydra's quotes."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return getattr(value, "text", value)
 
 
 def expand(sweep: Sweep) -> list[RunConfig]:
-    """One config for each row. Hydra composes once for each choice of groups and of `scale`, which other values
-    are computed from; everything else is set by type from there."""
-    composed: dict[str, RunConfig] = {}
-    known_groups = set(groups())
-    configs = []
+    """One config for each row. Hydra composes once for each choice of groups and of what other values are computed
+    from (such as ``${scale.width}``); everything else is set by type from there."""
+    compositions: dict[str, Any] = {}
+    configs: dict[str, RunConfig] = {}
+    known, found = set(groups()), []
+
+    def composed(values: dict[str, Any]) -> str:
+        at = json.dumps(values, sort_keys=True, default=str)
+        if at not in compositions:
+            compositions[at] = compose([*sweep.base, *(_override(key, v) for key, v in values.items())])
+        return at
+
     for row in sweep.rows():
-        chosen = {key: v for key, v in row.items() if key in known_groups or key.startswith("scale.")}
-        at = json.dumps(chosen, sort_keys=True, default=str)
-        if at not in composed:
-            composed[at] = run_config([*sweep.base, *(_override(key, v) for key, v in chosen.items())])
-        config = composed[at]
+        start = compositions[composed({key: value for key, value in row.items() if key in known})]
+        chosen = {key: value for key, value in row.items() if key in known or _needed(start, key)}
+        at = composed(chosen)
+        if at not in configs:
+            configs[at] = cast(RunConfig, typed(compositions[at]))
+        config = configs[at]
         for key, value in row.items():
             if key not in chosen:
                 config = replace_at(config, key, value)
-        configs.append(config)
-    return configs
+        found.append(config)
+    return found
+
+
+def _needed(composed: Any, key: str) -> bool:
+    """Whether a composition refers to a key, or cannot do without its value."""
+    from omegaconf import OmegaConf
+
+    place, _, name = key.rpartition(".")
+    node = OmegaConf.select(composed, place) if place else composed
+    return f"${{{key}}}" in str(composed) or (OmegaConf.is_dict(node) and OmegaConf.is_missing(node, name))
 
 
 def _override(key: str, value: Any) -> str:

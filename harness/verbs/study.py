@@ -24,13 +24,12 @@ def study(words: list[str], verb: Verb) -> int:
     flags(words, [])
     name, overrides = one_word(words, SWEEP)
     from harness.studies.report import write_report
-    from harness.studies.study import Study, ended, keep
+    from harness.studies.study import Study, ended
     from harness.studies.sweep import load_sweep, with_overrides
 
     sweep = with_overrides(load_sweep(name), overrides)
     one = Study.of(sweep, own["studies"], command=shlex.join(["harness", "study", name, *overrides]))
     failed = one.carry_out()
-    keep(one)
     path, findings = write_report(sweep.name, own["studies"])
     print(f"\nStudy {sweep.name}: {sweep.question}", file=sys.stderr)
     said: dict[str, str] = {}
