@@ -12,7 +12,7 @@ $(VENV)/installed: pyproject.toml
 	@echo "Installing into $(VENV) (about 2.3 GB, a few minutes) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[dev]'
+	$(BIN)/python -m pip install -e '.[dev]'
 	@touch $@
 
 demo: install
