@@ -15,6 +15,7 @@ processes writes the same files.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import multiprocessing
 import os
@@ -55,12 +56,12 @@ class Side:
     end_places_D: np.ndarray
     numbers_D: np.ndarray
     _shards: tuple[np.ndarray, ...]
-    _starts: np.ndarray
+    _starts: list[int]
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens start … stop − 1, int64, from one shard or across several."""
         assert 0 <= start < stop <= self.tokens
-        first, last = np.searchsorted(self._starts, (start, stop - 1), side="right") - 1
+        first, last = (bisect.bisect_right(self._starts, place) - 1 for place in (start, stop - 1))
         parts = []
         for number in range(first, last + 1):
             begin = self._starts[number]
@@ -121,7 +122,7 @@ def _open_side(folder: Path, dtype: str, entries: list[dict[str, Any]]) -> Side:
         end_places_D=np.concatenate([empty, *ends]),
         numbers_D=np.concatenate([empty, *(table[:, 1] for table in tables)]),
         _shards=tuple(np.asarray(np.memmap(folder / f"{e['file']}.tokens", dtype=dtype, mode="r")) for e in entries),
-        _starts=starts[:-1],
+        _starts=starts[:-1].tolist(),
     )
 
 

@@ -60,16 +60,16 @@ class Stream:
 
     def sequences(self, first_place: int, count: int) -> Sequences:
         """The sequences at `count` places from the first on."""
-        places = np.arange(first_place, first_place + count)
-        width = self.sequence_length + 1
+        source_B, sequence_B = self._at(first_place, count)
+        starts_B, width = sequence_B * self.sequence_length, self.sequence_length + 1
         tokens_BS, documents_BS = np.empty((2, count, width), dtype=np.int64)
-        for row, place in enumerate(places.tolist()):
-            source, sequence = self._at(place)
-            side, start = self.parts[source].side, sequence * self.sequence_length
-            tokens_BS[row] = side.read(start, start + width)
-            documents_BS[row] = side.documents_at(np.arange(start, start + width))
+        for source in np.unique(source_B).tolist():
+            side, here = self.parts[source].side, np.flatnonzero(source_B == source)
+            for row in here.tolist():
+                tokens_BS[row] = side.read(int(starts_B[row]), int(starts_B[row]) + width)
+            documents_BS[here] = side.documents_at(starts_B[here, None] + np.arange(width))
         documents_BS -= documents_BS[:, :1]
-        return Sequences(tokens_BS=tokens_BS, documents_BS=documents_BS, places_B=places)
+        return Sequences(tokens_BS, documents_BS, places_B=np.arange(first_place, first_place + count))
 
     def first_repeat(self) -> int:
         """The first place at which a source begins again: before it, no sequence comes twice."""
@@ -78,14 +78,15 @@ class Stream:
     def _permutation(self, source: int, epoch: int) -> Permutation:
         return Permutation(self.sizes[source], f"{self.seed}/{self.parts[source].name}/{epoch}")
 
-    def _at(self, place: int) -> tuple[int, int]:
-        block, rest = divmod(place, BLOCK)
-        source, sequence = self._block(block)
-        return int(source[rest]), int(sequence[rest])
+    def _at(self, first_place: int, count: int) -> np.ndarray:
+        """Source and sequence at `count` places from the first on, int64, shape (2, count)."""
+        first, last = first_place // BLOCK, (first_place + max(count, 1) - 1) // BLOCK
+        blocks = [self._block(block) for block in range(first, last + 1)]
+        return np.concatenate(blocks, axis=1)[:, first_place - first * BLOCK :][:, :count]
 
-    def _locate_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+    def _locate_block(self, block: int) -> np.ndarray:
         source, _, sequence = self.locate(np.arange(block * BLOCK, (block + 1) * BLOCK))
-        return source, sequence
+        return np.stack((source, sequence))
 
 
 def sequences_in(side: Side, sequence_length: int) -> int:

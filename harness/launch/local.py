@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import RunFailed, UserError
 
 
 @dataclass
@@ -128,10 +128,11 @@ def _child(job: Job, gpu: int | None, parent: int) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(job.log, "a") as log:
+    with open(job.log, "a", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    os._exit(_guarded(job))
+        sys.stdout = sys.stderr = log
+        os._exit(_guarded(job))
 
 
 def _guarded(job: Job) -> int:
@@ -140,9 +141,9 @@ def _guarded(job: Job) -> int:
         code = 0
     except KeyboardInterrupt:
         code = 130
-    except UserError as error:
+    except (UserError, RunFailed) as error:
         print(error, file=sys.stderr)
-        code = 2
+        code = 2 if isinstance(error, UserError) else 1
     except BaseException:
         traceback.print_exc()
         code = 1
