@@ -26,7 +26,7 @@ def side(documents: list[list[int]], per_shard: int = 2) -> Side:
         end_places_D=ends,
         numbers_D=np.arange(len(rows)),
         _shards=tuple(np.array(shard, dtype="<u2") for shard in shards),
-        _starts=np.cumsum([0, *lengths])[:-1],
+        _starts=np.cumsum([0, *lengths])[:-1].tolist(),
     )
 
 
