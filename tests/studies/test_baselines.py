@@ -1,0 +1,79 @@
+"""What counting reaches: on the tokens that the run saw, on the samples that it was scored on."""
+
+import math
+
+import numpy as np
+import pytest
+
+from harness.composition import run_config
+from harness.planning.plan import dataset
+from harness.rundir import RunDir, write_json
+from harness.scoring.ngram import baselines
+from harness.scoring.samples import write_samples
+from harness.studies.baselines import _on_pairs, _paired, levels, seen
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two texts of bytes, one three times as likely as the other."""
+    sources = {}
+    for name, weight in (("large", 3), ("small", 1)):
+        (tmp_path / f"{name}.txt").write_text(" ".join(f"{name}{i}" for i in range(60)))
+        sources[name] = f"{{name: text, path: {tmp_path}/{name}.txt, weight: {weight}}}"
+    mix = ",".join(f"{name}: {source}" for name, source in sources.items())
+    overrides = ["corpus=mix", f"+corpus.sources={{{mix}}}", "tokenizer=bytes", "data.held_out=0"]
+    return dataset(run_config([*overrides, "data.sequence_length=10"]))
+
+
+@pytest.mark.parametrize("places", [1, 7, 30, 300])
+def test_what_was_seen_is_every_sequence_once_and_neighbours_are_joined(data, places):
+    stream = data.stream(0)
+    pieces = seen(stream, places)
+    rows = {tuple(row) for row in stream.sequences(0, places).tokens_BS.tolist()}
+    cut = [tuple(piece[i : i + 11].tolist()) for piece in pieces for i in range(0, len(piece) - 1, 10)]
+    assert len(cut) == len(set(cut))
+    assert set(cut) == rows
+    sides = [part.side.read(0, part.side.tokens).tolist() for part in stream.parts]
+    assert all(
+        any(piece.tolist() == side[i : i + len(piece)] for side in sides for i in range(len(side))) for piece in pieces
+    )
+
+
+def test_all_of_a_text_is_one_piece(data):
+    assert len(seen(data.stream(0), 300)) == 2
+
+
+def test_a_difference_is_paired_by_document():
+    """Against the textbook's t interval where all documents are of one length: then the ratio is a mean."""
+    nats, lengths = np.array([3.0, 1.0, 2.5, 0.5]), np.array([2, 2, 2, 2])
+    found = _paired(nats, lengths)
+    bits = nats / lengths / math.log(2)
+    assert found.value == pytest.approx(bits.mean())
+    assert found.half_width == pytest.approx(3.1824 * bits.std(ddof=1) / 2, rel=1e-4)
+    assert _paired(nats[:1], lengths[:1]).half_width is None
+
+
+def test_choosers_know_lengths_and_frequencies_alone(data):
+    unigram = baselines([np.frombuffer(b"aaaaaaab" * 50, dtype=np.uint8).astype(np.int64)], data.tokenizer)[0]
+    columns = {
+        "choices": [["aa", "aaa"], ["aaa", "aa"], ["aa", "ab"], ["ab", "bb"], ["bb", "ba"]],
+        "metric.accuracy": [1.0, 1.0, 0.0, 0.0, 0.0],
+    }
+    row = _on_pairs("pairs_x", columns, unigram)
+    assert row["fewer tokens"] == pytest.approx((1 + 0 + 3 * 0.5) / 5)
+    assert row["token unigram"] == pytest.approx((1 + 0 + 1 + 1 + 0) / 5)
+    assert row["best run"] == pytest.approx(0.4)
+
+
+def test_chance_is_counted_from_the_choices_of_each_sample(tmp_path):
+    run = RunDir(tmp_path / "run")
+    common = {"filter": "none", "prompt": "", "target": "a", "responses": [], "metric.margin": 1.0, "metric.acc": 1.0}
+    choices = [["a", "b", "c", "d"], ["a", "b"]]
+    samples = [
+        {**common, "document": i, "choices": c, "log_likelihoods": [0.0] * len(c)} for i, c in enumerate(choices)
+    ]
+    write_samples(run, "questions", 1000, samples)
+    write_samples(run, "questions", 900, samples[:1])
+    row = {"suite": "s", "task": "questions", "metric": "acc", "value": 1.0}
+    write_json(run.path / "scores.json", [{**row, "checkpoint": step} for step in (1000, 900)])
+    assert levels(run, None) == [{"task": "questions", "metric": "acc", "name": "chance", "value": (1 / 4 + 1 / 2) / 2}]
