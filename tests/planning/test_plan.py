@@ -1,0 +1,109 @@
+"""From a config to the run that it is and what that costs, before anything starts."""
+
+import math
+
+import pytest
+
+from harness.composition import run_config
+from harness.config import ConfigError
+from harness.planning.cost import cost, description
+from harness.planning.plan import resolve
+
+SMALL = ["experiment=tiny", "tokenizer=bytes", "corpus=synthetic"]
+
+
+def plan(*overrides):
+    return resolve(run_config([*SMALL, *overrides]))
+
+
+def test_a_budget_is_rounded_up_to_whole_steps():
+    found = plan("budget.tokens=1000", "data.batch_size=4", "data.sequence_length=64")
+    assert (found.steps, found.tokens) == (4, 4 * 256)
+    assert plan("budget.tokens=1024", "data.batch_size=4", "data.sequence_length=64").steps == 4
+    assert plan("budget.tokens=1").steps == 1
+
+
+def test_a_budget_by_parameters_counts_all_of_them():
+    found = plan("budget.tokens=null", "budget.tokens_per_parameter=20")
+    step = 8 * 128
+    assert found.steps == math.ceil(20 * found.account.total / step)
+    assert found.account.total > found.account.non_embedding
+
+
+def test_both_conventions_of_compute_stand_side_by_side():
+    found = plan()
+    assert found.flops_6nd == 6 * found.account.non_embedding * found.tokens
+    assert found.flops == 3 * found.account.forward_flops * found.tokens
+    assert found.hours(1e9) == pytest.approx(found.flops / 1e9 / 3600)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "trainer.micro_batch=4",
+        "trainer.threads=2",
+        "data.workers=2",
+        "launcher.workers=3",
+        "runs=elsewhere",
+        "suite=null",
+    ],
+)
+def test_what_changes_no_result_changes_no_id(same):
+    assert plan(same).id == plan().id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "seed=1",
+        "trainer.precision=bf16",
+        "data.batch_size=4",
+        "corpus.seed=1",
+        "tokenizer=characters",
+        "data.held_out=0.1",
+    ],
+)
+def test_what_changes_the_result_changes_the_id(other):
+    assert plan(other).id != plan().id
+
+
+def test_two_ways_to_say_one_budget_are_one_run():
+    assert plan("budget.tokens=100000").id == plan("budget.tokens=99999").id
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["architecture.vocabulary=100"], "smaller than the tokenizer's"),
+        (["architecture/position=learned", "architecture.position.length=64"], "longer than architecture=transformer"),
+        (["trainer.micro_batch=3"], "does not divide data.batch_size=8"),
+    ],
+)
+def test_what_does_not_fit_together_is_a_sentence_before_anything_starts(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        plan(*overrides)
+
+
+def test_unique_tokens_are_those_that_are_seen(tmp_path):
+    (tmp_path / "text.txt").write_text(
+        "a text of fifty bytes, give or take one or two. " * 50
+    )  # 2,400 bytes and an end
+    common = [
+        "corpus=text",
+        f"corpus.path={tmp_path}",
+        "data.held_out=0",
+        "data.batch_size=1",
+        "data.sequence_length=64",
+    ]
+    few, many = (cost(plan(*common, f"budget.tokens={tokens}"), 1e9) for tokens in (640, 6400))
+    assert (few["tokens"], few["unique_tokens"]) == (640, 640)
+    assert (many["tokens"], many["unique_tokens"]) == (6400, 2401 // 64 * 64)
+    assert many["epochs"] == pytest.approx(6400 / many["unique_tokens"])
+
+
+def test_a_description_adds_up():
+    found = description(run_config(["architecture=llama2_7b", "tokenizer=bytes", "corpus=synthetic"]))
+    assert found["parameters"] == sum(part["parameters"] for part in found["parts"]) == 6_738_415_616
+    parts = ("weights", "gradients", "optimizer", "activations_estimated")
+    assert found["training_bytes"] == sum(found[f"training_bytes_of_{part}"] for part in parts)
+    assert found["training_bytes_of_optimizer"] == 2 * 4 * found["parameters"]
