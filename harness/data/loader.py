@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +73,15 @@ def loader(stream: Stream, method: Method, rows: Rows, first_step: int = 0, work
         num_workers=workers,
         collate_fn=_as_it_is,
         multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_ignore_signals,
         generator=torch.Generator(),
     )
+
+
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C and Slurm signal the whole group; the training process decides, and its workers end when it is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _as_it_is(item: Any) -> Any:

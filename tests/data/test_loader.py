@@ -1,6 +1,9 @@
 """The loader: the same stream for any number of workers, ranks and restarts."""
 
 import hashlib
+import multiprocessing
+import os
+import signal
 from itertools import islice
 from pathlib import Path
 
@@ -89,3 +92,19 @@ def test_torchs_own_generator_is_left_alone(stream: Stream, workers: int) -> Non
 
 def test_the_length_is_the_same_wherever_it_begins(stream: Stream) -> None:
     assert [len(loader(stream, Noisy(), Rows(8), first)) for first in (0, 1000)] == [ENDLESS, ENDLESS]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_ends_no_worker(stream: Stream, number: int) -> None:
+    before = set(multiprocessing.active_children())
+    batches = iter(loader(stream, Noisy(), Rows(8), workers=2))
+    first = [next(batches), next(batches)]  # both are past their first item, with their signals set
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker.pid, number)
+    assert digest([*first, *islice(batches, 8)]) == digest(steps(stream, 10))
+    del batches
+    for worker in workers:
+        worker.join(10)
+        assert worker.exitcode == 0
