@@ -188,7 +188,7 @@ _work: Callable[[range], Any]
 
 def _in_processes(work: Callable[[range], Any], blocks: list[range], processes: int | None) -> Iterator[Any]:
     """``work(block)`` for each block, in order, by several forked processes where that helps and is allowed."""
-    processes = min(processes or _cores(), MOST_PROCESSES, len(blocks))
+    processes = min(processes or cores(), MOST_PROCESSES, len(blocks))
     if processes <= 1 or multiprocessing.current_process().daemon:
         yield from map(work, blocks)
         return
@@ -200,7 +200,7 @@ def _in_processes(work: Callable[[range], Any], blocks: list[range], processes: 
         raise RunFailed("A process that tokenises was killed, perhaps for lack of memory. Start again.") from None
 
 
-def _cores() -> int:
+def cores() -> int:
     """Those that this process may use, where the system can say so."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

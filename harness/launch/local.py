@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.data.shards import cores
 from harness.errors import RunFailed, UserError
 
 
@@ -56,9 +57,10 @@ class Pool:
     running: list[_Running] = field(default_factory=list)
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """All outcomes, in the order of the jobs' ends. On KeyboardInterrupt the children are asked to stop and
-        waited for; then it is raised again."""
+        """All outcomes, in the order of the jobs' ends. On KeyboardInterrupt, which SIGTERM means here, too, the
+        children are asked to stop and waited for; then it is raised again."""
         waiting, ended = list(jobs), []
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while waiting or self.running:
                 while waiting and len(self.running) < self.workers:
@@ -69,6 +71,8 @@ class Pool:
         except BaseException:
             self._stop()
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
         return ended
 
     def _start(self, job: Job) -> None:
@@ -104,7 +108,7 @@ def gpus_here(accelerator: str = "auto") -> int:
 
 def workers_here(asked: int | None, gpus: int) -> int:
     """Jobs side by side: as asked, or one for each GPU, or one for each core."""
-    return asked or gpus or len(os.sched_getaffinity(0))
+    return asked or gpus or cores()
 
 
 def _outcome(running: _Running) -> Outcome:
