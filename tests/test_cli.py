@@ -260,6 +260,9 @@ def test_retrain_moves_the_old_directory_aside(here, capsys):
     assert main(["train", *TINY, "retrain=true"]) == 0
     assert (here / "runs/.aside" / f"{first.name}-1" / "manifest.json").exists()
     assert all(torch.equal(weights[name], tensor) for name, tensor in last_weights(first).items())
+    capsys.readouterr()
+    assert main(["why", first.name]) == 0
+    assert f"run {first.name}: reuse." in capsys.readouterr().out, "it was asked to be trained again then, not now"
 
 
 @pytest.mark.parametrize("flag", ["--json", "--csv", None])

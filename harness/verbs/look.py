@@ -46,9 +46,14 @@ def status(words: list[str], verb: Verb) -> int:
 def _run_directories(runs: str) -> list[Any]:
     from harness.rundir import RunDir
 
+    found = sorted(_existing(runs).glob("*/manifest.json"))
+    return [RunDir(path.parent) for path in found if not path.parent.name.startswith(".")]
+
+
+def _existing(runs: str) -> Path:
     if not Path(runs).is_dir():
         raise UserError(f"runs={runs}: there is no such folder. `harness train` makes one, or say runs=<folder>.")
-    return [RunDir(p.parent) for p in sorted(Path(runs).glob("*/manifest.json")) if not p.parent.name.startswith(".")]
+    return Path(runs)
 
 
 def results(words: list[str], verb: Verb) -> int:
@@ -66,10 +71,7 @@ def results(words: list[str], verb: Verb) -> int:
     from harness.results.query import EVERYTHING, OVERVIEW, query
     from harness.results.show import render
 
-    if not Path(own["runs"]).is_dir():
-        raise UserError(
-            f"runs={own['runs']}: there is no such folder. `harness train` makes one, or say runs=<folder>."
-        )
+    _existing(own["runs"])
     form = "json" if "--json" in given else "csv" if "--csv" in given else "table"
     print(render(query(own["runs"], sql or (OVERVIEW if form == "table" else EVERYTHING)), form))
     return 0
@@ -100,7 +102,8 @@ def why(words: list[str], verb: Verb) -> int:
         from harness.rundir import open_run
 
         run = open_run(rest[0], own["runs"])
-        config = from_mapping(RunConfig, {**run.config(), "runs": str(run.path.parent)})
+        asked_now = {"runs": str(run.path.parent), "retrain": False, "reuse": "same"}
+        config = from_mapping(RunConfig, {**run.config(), **asked_now})
     else:
         from harness.composition import run_config
 
