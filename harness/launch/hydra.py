@@ -16,19 +16,22 @@ from harness.launch.local import Job, Pool, gpus_here, workers_here
 def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
     """Composes every job first, then runs them side by side in forked processes.
 
-    A task may offer ``check(config)``, called for each job before the first is started, ``before_fork()``, and
-    ``done(results)``. Returns Hydra's JobReturn for each job, in order.
+    A task may offer ``check(config)``, called for each job before the first is started, ``before_fork()``,
+    ``watch()``, a context that gives what is called with the numbers of the running jobs, and ``done(results)``.
+    Returns Hydra's JobReturn for each job, in order.
     """
+    task, gpus = launcher.task_function, gpus_here()
     configs = [_compose(launcher, list(o), initial_job_idx + i) for i, o in enumerate(job_overrides)]
     for config in configs:
-        getattr(launcher.task_function, "check", lambda config: None)(config)
-    getattr(launcher.task_function, "before_fork", lambda: None)()
+        getattr(task, "check", lambda config: None)(config)
+    getattr(task, "before_fork", lambda: None)()
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         jobs = [_job(launcher, config, Path(folder) / str(i)) for i, config in enumerate(configs)]
-        gpus = gpus_here()
-        ended = {outcome.name: outcome for outcome in Pool(workers_here(launcher.workers, gpus), gpus).run(jobs)}
+        with getattr(task, "watch", contextlib.nullcontext)() as tick:
+            pool = Pool(workers_here(launcher.workers, gpus), gpus, tick or (lambda names: None))
+            ended = {outcome.name: outcome for outcome in pool.run(jobs)}
         results = [_returned(Path(folder) / str(i), ended[job.name].error) for i, job in enumerate(jobs)]
-    getattr(launcher.task_function, "done", lambda results: None)(results)
+    getattr(task, "done", lambda results: None)(results)
     return results
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while several runs train: one line each, and the whole with its time left."""
+"""Around several runs: what they share, made once, and what a person sees while they train."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.planning.plan import Plan
+from harness.planning.plan import Plan, dataset
 from harness.results.status import last_metrics
 
 
@@ -94,6 +94,16 @@ def _bars() -> Any:
 
     columns = (TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
     return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def make_ready(plans: Sequence[Plan]) -> None:
+    """What several runs share is done once, before they are forked: their data, and imports that take seconds."""
+    for plan in plans:
+        dataset(plan.config, Tokenising())
+    if plans:
+        print("loading PyTorch and Lightning", file=sys.stderr, flush=True)
+        import harness.training.fit
+        import harness.training.train  # noqa: F401
 
 
 class Tokenising:

@@ -13,7 +13,7 @@ from harness.config import plugin_config, to_mapping
 from harness.errors import RunFailed, UserError
 from harness.interfaces.analysis import Finding, Point
 from harness.launch.local import Job, Outcome, Pool, gpus_here, workers_here
-from harness.launch.progress import Tokenising, Watch
+from harness.launch.progress import Watch, make_ready
 from harness.launch.run import carry_out
 from harness.planning.plan import Plan, data_fingerprint, dataset, resolve
 from harness.planning.reuse import Decision, allowed
@@ -54,12 +54,7 @@ class Study:
         return failed
 
     def _train(self, plans: Sequence[Plan]) -> list[Outcome]:
-        for plan in plans:
-            dataset(plan.config, Tokenising())
-        print("loading PyTorch and Lightning", file=sys.stderr, flush=True)
-        import harness.training.fit
-        import harness.training.train  # noqa: F401 - heavy imports once, before the forks
-
+        make_ready(plans)
         launcher, runs = plans[0].config.launcher, Path(plans[0].config.runs)
         gpus = gpus_here(plans[0].config.trainer.accelerator)
         jobs = [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from typing import Any, cast
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.cli import Verb
 from harness.config import RunConfig
@@ -13,12 +14,15 @@ from harness.help import verb_help
 from harness.verbs.arguments import asks_help
 from harness.verbs.under_hydra import MANY, Task, carry_out
 
+if TYPE_CHECKING:
+    from harness.planning.plan import Plan
+
 
 def train(words: list[str], verb: Verb) -> int:
     if asks_help(words):
         print(verb_help(verb.usage, verb.summary, RunConfig))
         return 0
-    quiet = any(word in MANY for word in words) and not sys.stderr.isatty()
+    quiet = any(word in MANY for word in words)
     return carry_out(words, TrainTask("run", lambda config: one_run(config, quiet)))
 
 
@@ -37,22 +41,38 @@ def one_run(config: RunConfig, quiet: bool = False) -> None:
 
 
 class TrainTask(Task):
-    """With what our launcher asks around the jobs."""
+    """With what our launcher asks around the jobs. plans: by Hydra's number of the job."""
+
+    def __init__(self, name: str, act: Callable[[Any], object]) -> None:
+        super().__init__(name, act)
+        self.plans: dict[str, Plan] = {}
 
     def check(self, composed: Any) -> None:
         from harness.planning.plan import resolve
         from harness.planning.reuse import allowed
 
-        allowed(resolve(cast(RunConfig, self.typed(composed))))
+        plan = resolve(cast(RunConfig, self.typed(composed)))
+        allowed(plan)
+        self.plans[str(composed.hydra.job.num)] = plan
 
     def before_fork(self) -> None:
-        """Imports what is heavy once, for all jobs."""
-        import harness.launch.run
-        import harness.training.fit  # noqa: F401
+        from harness.launch.progress import make_ready
+        from harness.planning.reuse import decide
+
+        make_ready([plan for plan in self.plans.values() if decide(plan).action != "reuse"])
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[Callable[[Sequence[str]], None]]:
+        """Shows how far the jobs are, whose numbers are given."""
+        from harness.launch.progress import Watch
+
+        with Watch(list(self.plans.values()), Path(next(iter(self.plans.values())).config.runs)) as watch:
+            yield lambda names: watch.tick([self.plans[name].id for name in names])
 
     def done(self, results: Sequence[Any]) -> None:
         """One failed run is exit code 1, after the others have ended."""
+        self.plans.clear()
         failed = [r for r in results if r.status.name != "COMPLETED"]
         if failed:
-            each = "; ".join(f"{' '.join(r.overrides or [])}: {r._return_value}" for r in failed)
+            each = " ".join(f"{' '.join(r.overrides or [])}: {r._return_value}" for r in failed)
             raise RunFailed(f"{len(failed)} of {len(results)} runs failed. {each}")
