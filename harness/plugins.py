@@ -1,6 +1,7 @@
 """Discovery of plugins: entry points, `HARNESS_PLUGINS`, failures, and where their YAML lies.
 
-``HARNESS_PLUGINS=module,…`` adds modules that are not installed, ``none`` turns every plugin off.
+``HARNESS_PLUGINS=module,…`` adds modules that are not installed, from the folder one is in or Python's own path;
+``none`` turns every plugin off.
 A plugin that cannot be loaded is recorded with its reason and never stops the program.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -84,6 +86,8 @@ def _discover() -> Iterator[tuple[Plugin, EntryPoint]]:
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         dist = point.dist
         yield Plugin(point.name, point.value, dist.name if dist else "?", dist.version if dist else "?"), point
+    if named and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # last, so that it hides nothing
     for name in named:
         yield Plugin(name, name, "HARNESS_PLUGINS", "-"), EntryPoint(name, name, GROUP)
 

@@ -67,7 +67,7 @@ def test_the_plugin_of_the_documents_is_a_plugin(tmp_path):
         if line.startswith("HARNESS_PLUGINS=")
     ]
     assert len(typed) == 2
-    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     listed, trained = (
         subprocess.run(
             ["bash", "-c", f"{line} {more}"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
