@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 from harness import __version__
@@ -44,7 +45,7 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     with run.alone():
         decision = start(plan)  # decided again: another process may have carried it out meanwhile
         if decision.action != "reuse":
-            begin(plan, run)
+            begin(plan, run, resumes=decision.action == "resume")
             job = TrainingJob(
                 config=plan.config.with_seeds(),
                 steps=plan.steps,
@@ -56,10 +57,12 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     return decision
 
 
-def begin(plan: Plan, run: RunDir) -> None:
+def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
     """Makes the run directory: config and manifest; training adds the tokenizer."""
     config, data = plan.config, dataset(plan.config)
     epochs = data.epochs(plan.tokens)
+    before, made_by = run.manifest() if resumes else {}, code(config)
+    digest = followed({"digest": before["code"]["digest"]} if before else {}, {"digest": made_by["digest"]})
     run.path.mkdir(parents=True, exist_ok=True)
     write_json(run.path / "config.json", to_mapping(config))
     run.update_manifest(
@@ -70,8 +73,8 @@ def begin(plan: Plan, run: RunDir) -> None:
         state="new",
         harness=__version__,
         identity=plan.identity,
-        code=code(config),
-        fingerprint=fingerprint(config),
+        code={**made_by, **digest},
+        fingerprint=followed(before.get("fingerprint", {}), fingerprint(config)),
         model={
             "parameters": plan.account.total,
             "non_embedding": plan.account.non_embedding,
@@ -101,12 +104,23 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        **{name: version(name) for name in ("lightning", "numpy", "tokenizers")},
         "threads": config.trainer.threads,
         "micro_batch": config.trainer.micro_batch or config.data.batch_size,
         "precision": config.trainer.precision,
         "deterministic": config.trainer.deterministic,
         "world_size": 1,
     }
+
+
+def followed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The fingerprint (or digest) of a run that was begun under one and goes on under another: "1, then 4" threads."""
+    mixed = dict(now)
+    for name in before.keys() & now.keys():
+        was, value = str(before[name]), str(now[name])
+        if was != value:
+            mixed[name] = was if was.endswith(f", then {value}") else f"{was}, then {value}"
+    return mixed
 
 
 def score_one(config: RunConfig, run: RunDir, quiet: bool = False) -> None:
