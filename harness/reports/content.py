@@ -18,7 +18,7 @@ CONVENTIONS = {
     "N": "non-embedding parameters: all but token and position look-up tables",
     "D": "training tokens, repeats counted; unique tokens stand beside them",
     "C": "training FLOPs as 6ND with the N above; the exact count stands beside it",
-    "Loss": "mean cross-entropy on held-out documents, in nats per token",
+    "Loss": "mean cross-entropy on held-out text in the proportions of the corpus, in nats per token",
     "±": "one standard error over held-out samples, within one run; intervals of figures are 95 %",
 }
 

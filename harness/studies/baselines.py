@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 HELD_OUT, PAIRS = "held_out_", "pairs_"
 #: What can choose between two texts without reading them.
-CHOOSERS = ("fewer tokens", "token unigram")
+CHOOSERS = ("fewer tokens", "more tokens", "frequent tokens", "rare tokens")
 CONFIDENCE = 0.95
-FORMAT = 2  #: of baselines.json
+FORMAT = 3  #: of baselines.json
 
 
 def baselines_of(run: RunDir, folder: Path) -> Finding | None:
@@ -142,7 +142,8 @@ def _on_documents(task: str, columns: dict[str, list[Any]], model: Baseline, tok
         "bits_per_byte": float(nats.sum() / lengths.sum() / np.log(2)),
         "best_run": float(of_run.sum() / lengths.sum() / np.log(2)),
         "best_run_lower_by": better.value,
-        "half_width": better.half_width,
+        "low": None if better.half_width is None else better.value - better.half_width,
+        "high": None if better.half_width is None else better.value + better.half_width,
     }
 
 
@@ -160,18 +161,14 @@ def _paired(nats: np.ndarray, lengths: np.ndarray) -> _Difference:
 
 
 def _on_pairs(task: str, columns: dict[str, list[Any]], unigram: Baseline) -> Row:
-    """Accuracy of the run and of two choosers that do not read: by the number of tokens, by their frequency. A tie is
-    half right."""
+    """Accuracy of the run and of the choosers: a rule by length or by frequency, and its opposite. A tie is half
+    right."""
     good, bad = zip(*columns["choices"], strict=True)
     lengths = [np.array(list(map(len, unigram.encode(texts)))) for texts in (good, bad)]
     nats = [unigram.nats(texts) for texts in (good, bad)]
-    return {
-        "task": task,
-        "pairs": len(good),
-        "fewer tokens": _share(lengths[1] - lengths[0]),
-        "token unigram": _share(nats[1] - nats[0]),
-        "best run": float(np.mean(columns["metric.accuracy"])),
-    }
+    fewer, frequent = _share(lengths[1] - lengths[0]), _share(nats[1] - nats[0])
+    choosers = dict(zip(CHOOSERS, (fewer, 1 - fewer, frequent, 1 - frequent), strict=True))
+    return {"task": task, "pairs": len(good), "best run": float(np.mean(columns["metric.accuracy"])), **choosers}
 
 
 def _share(lead: np.ndarray) -> float:
@@ -199,18 +196,21 @@ def _documents_sentence(who: str, rows: list[Row]) -> str:
 
 
 def _part(row: Row) -> str:
-    by, half = row["best_run_lower_by"], row["half_width"]
+    by, low, high = row["best_run_lower_by"], row["low"], row["high"]
     name = f"a {row['name']} ({row['bits_per_byte']:.3f})"
-    if half is None or abs(by) <= half:
-        interval = "" if half is None else f" ({by - half:.3f} to {by + half:.3f})"
-        return f"cannot be told from {name}, lower by {by:.3f}{interval}".replace("-", "−")
-    return f"{'beats' if by > 0 else 'loses to'} {name} by {abs(by):.3f} ({abs(by) - half:.3f} to {abs(by) + half:.3f})"
+    if low is None:
+        return f"is lower than {name} by {by:.3f} on its only document".replace("-", "−")
+    if low <= 0 <= high:
+        return f"cannot be told from {name}, lower by {by:.3f} ({low:.3f} to {high:.3f})".replace("-", "−")
+    if by > 0:
+        return f"beats {name} by {by:.3f} ({low:.3f} to {high:.3f})"
+    return f"loses to {name} by {-by:.3f} ({-high:.3f} to {-low:.3f})"
 
 
 def _pairs_sentence(who: str, pairs: list[Row]) -> str:
     least, most = min(row["best run"] for row in pairs), max(row["best run"] for row in pairs)
-    choosers = [max(row["fewer tokens"], row["token unigram"]) for row in pairs]
+    choosers = [max(row[chooser] for chooser in CHOOSERS) for row in pairs]
     return (
-        f"Of the minimal pairs ({len(pairs)} kinds) {who} has {least:.0%} to {most:.0%} right; the better of two "
-        f"choosers that do not read, by fewer tokens or by token frequency, {min(choosers):.0%} to {max(choosers):.0%}."
+        f"Of the minimal pairs ({len(pairs)} kinds) {who} has {least:.0%} to {most:.0%} right; the best of four rules "
+        f"that do not read (fewer or more tokens, frequent or rare ones) {min(choosers):.0%} to {max(choosers):.0%}."
     )

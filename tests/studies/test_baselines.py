@@ -10,7 +10,7 @@ from harness.planning.plan import dataset
 from harness.rundir import RunDir, write_json
 from harness.scoring.ngram import baselines
 from harness.scoring.samples import write_samples
-from harness.studies.baselines import _on_pairs, _paired, levels, seen
+from harness.studies.baselines import _on_pairs, _paired, _part, levels, seen
 
 
 @pytest.fixture
@@ -53,6 +53,20 @@ def test_a_difference_is_paired_by_document():
     assert _paired(nats[:1], lengths[:1]).half_width is None
 
 
+@pytest.mark.parametrize(
+    ("low", "by", "high", "said"),
+    [
+        (0.1, 0.2, 0.3, "beats a token bigram (2.000) by 0.200 (0.100 to 0.300)"),
+        (-0.1, 0.1, 0.3, "cannot be told from a token bigram (2.000), lower by 0.100 (−0.100 to 0.300)"),
+        (-0.3, -0.2, -0.1, "loses to a token bigram (2.000) by 0.200 (0.100 to 0.300)"),
+        (None, -0.2, None, "is lower than a token bigram (2.000) by −0.200 on its only document"),
+    ],
+)
+def test_a_win_is_a_win_only_where_the_interval_says_so(low, by, high, said):
+    row = {"name": "token bigram", "bits_per_byte": 2.0, "best_run_lower_by": by, "low": low, "high": high}
+    assert _part(row) == said
+
+
 def test_choosers_know_lengths_and_frequencies_alone(data):
     unigram = baselines([np.frombuffer(b"aaaaaaab" * 50, dtype=np.uint8).astype(np.int64)], data.tokenizer)[0]
     columns = {
@@ -61,7 +75,8 @@ def test_choosers_know_lengths_and_frequencies_alone(data):
     }
     row = _on_pairs("pairs_x", columns, unigram)
     assert row["fewer tokens"] == pytest.approx((1 + 0 + 3 * 0.5) / 5)
-    assert row["token unigram"] == pytest.approx((1 + 0 + 1 + 1 + 0) / 5)
+    assert row["frequent tokens"] == pytest.approx((1 + 0 + 1 + 1 + 0) / 5)
+    assert (row["more tokens"], row["rare tokens"]) == (1 - row["fewer tokens"], 1 - row["frequent tokens"])
     assert row["best run"] == pytest.approx(0.4)
 
 

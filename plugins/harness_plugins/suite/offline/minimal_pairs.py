@@ -3,9 +3,10 @@
 A pair is one snippet of real code and the same snippet with one small edit that makes it wrong for one stated
 reason. A model is right where it gives the good one the higher probability as a whole.
 
-Neither length nor the frequency of the edited piece gives the answer away: edits keep the length (indentation
-grows in one half of the items and shrinks in the other), and in one half of the items the wrong piece is the more
-frequent one.
+Neither length in characters nor the frequency of the edited word gives the answer away: edits keep the length
+(indentation grows in one half of the items and shrinks in the other), and in one half of the items the wrong piece is
+the more frequent one. In a model's own tokens it may still be given away in part (a rare name is more tokens): a
+study's report shows what rules by the number and the frequency of tokens reach on the same items.
 """
 
 from __future__ import annotations
