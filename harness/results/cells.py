@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -103,9 +104,15 @@ def rises(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     ]
 
 
-def remarks(diverged: Sequence[Point], noise: Noise | None) -> list[str]:
-    """What a reader of any law has to know of its points."""
+def remarks(points: Sequence[Point], diverged: Sequence[Point], noise: Noise | None) -> list[str]:
+    """What a reader of any law has to know of its points; `points` are those that it used."""
     said = []
+    alike = Counter((point.N, point.D, point.seed) for point in points if point.run)
+    if mixed := sum(count for count in alike.values() if count > 1):
+        said.append(
+            f"{mixed} runs share size, budget and seed with another, so they differ in something besides: this law "
+            "averages over it and takes it for seed noise. Fit one condition at a time."
+        )
     if diverged:
         names = ", ".join(point.run or f"N = {point.N:.3g}, D = {point.D:.3g}" for point in diverged)
         said.append(f"Left out, because their loss is no positive number: {names}.")

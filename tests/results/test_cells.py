@@ -25,7 +25,15 @@ def test_seeds_are_averaged_and_their_noise_is_pooled():
 
 def test_without_seeds_there_is_no_estimate_of_noise():
     assert seed_noise([Point(1, 10, 3.0), Point(2, 10, 2.0)]) is None
-    assert "no estimate of seed noise" in remarks([], None)[0]
+    assert "no estimate of seed noise" in remarks([], [], None)[0]
+
+
+def test_runs_that_differ_in_more_than_scale_and_seed_are_told():
+    ladder = [Point(N, 10, 3.0, seed=seed, run=f"{N}-{seed}") for N in (1, 2) for seed in (0, 1)]
+    assert not any("share size" in sentence for sentence in remarks(ladder, [], None))
+    assert (
+        "2 runs share size, budget and seed" in remarks([*ladder, Point(1, 10, 2.0, seed=1, run="other")], [], None)[0]
+    )
 
 
 def test_compute_is_6ND_where_none_is_given():
@@ -36,7 +44,7 @@ def test_runs_that_diverged_are_set_apart_and_named():
     good, bad = finite([Point(1, 10, 3.0), Point(1, 10, math.nan, run="a"), Point(1, 10, math.inf), Point(1, 0, 2.0)])
     assert len(good) == 1
     assert len(bad) == 3
-    assert "a, N = 1, D = 10" in remarks(bad, None)[0]
+    assert "a, N = 1, D = 10" in remarks(good, bad, None)[0]
 
 
 def test_budgets_rounded_to_whole_steps_are_one_budget():

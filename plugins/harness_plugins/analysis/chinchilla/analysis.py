@@ -51,7 +51,7 @@ class Fitted:
 def analyse(config: ChinchillaConfig, points: Sequence[Point]) -> Finding:
     used, diverged = finite(points)
     cells, noise = averaged(used), seed_noise(used)
-    said = remarks(diverged, noise)
+    said = remarks(used, diverged, noise)
     lacks = checks.missing(cells)
     if lacks:
         return _refused(f"has {'; '.join(lacks)}", said)

@@ -70,7 +70,8 @@ def analyse(config: PowerLawConfig, points: Sequence[Point]) -> Finding:
     return Finding(
         analysis="power_law",
         verdict="ok" if found else "not enough data",
-        sentences=[part.sentence for part in _order(foretold, falls, sizes, along_compute)] + remarks(diverged, noise),
+        sentences=[part.sentence for part in _order(foretold, falls, sizes, along_compute)]
+        + remarks(used, diverged, noise),
         values={
             "left_out": foretold.values,
             "sizes": sizes.values,
