@@ -38,10 +38,7 @@ GRID = "select non_embedding n, tokens d, avg(held_out_loss) loss from runs grou
 
 
 def test_loss_falls_with_size_and_with_data_everywhere(demo):
-    grid = {
-        (r["n"], r["d"]): r["loss"]
-        for r in rows(demo, "select non_embedding n, tokens d, held_out_loss loss from runs")
-    }
+    grid = {(r["n"], r["d"]): r["loss"] for r in rows(demo, GRID)}
     sizes, budgets = sorted({n for n, _ in grid}), sorted({d for _, d in grid})
     assert len(sizes) >= 4
     assert len(budgets) >= 3
@@ -62,6 +59,7 @@ def test_the_best_rung_beats_the_counting_baselines(demo):
     assert best < found["token bigram"]["bits_per_byte"]
     assert best < found["byte trigram"]["bits_per_byte"]
     assert "token trigram" in found  # beside them, win or lose
+    assert all(row["low"] > 0 for name, row in found.items() if name != "token trigram")
 
 
 def test_the_largest_rung_lies_inside_its_foretold_interval(findings):
