@@ -40,7 +40,7 @@ def write_weights(path: Path, weights: Tensors) -> None:
         if owner != name and tensor.numel():
             tied[name] = owner
     kept = {name: tensor.contiguous() for name, tensor in weights.items() if name not in tied}
-    save_file(kept, path, metadata={"format": "pt", "tied": json.dumps(tied)})
+    save_file(kept, path, metadata={"tied": json.dumps(tied)})  # one entry: the library writes several in any order
 
 
 def read_weights(path: Path) -> Tensors:

@@ -28,6 +28,14 @@ def test_tied_weights_are_written_once_and_read_under_all_their_names(tmp_path: 
     assert all(torch.equal(read[name], weights[name]) for name in weights)
 
 
+def test_equal_weights_are_equal_files(tmp_path: Path):
+    table = torch.randn(5, 3)
+    paths = [tmp_path / f"{number}.safetensors" for number in range(20)]
+    for path in paths:
+        write_weights(path, {"embedding": table, "head": table})
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
 def test_views_of_one_storage_are_not_taken_for_tied(tmp_path: Path):
     both = torch.randn(2, 3)
     write_weights(tmp_path / "w.safetensors", {"first": both[0], "transposed": both.T, "second": both[1]})
