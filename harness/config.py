@@ -293,8 +293,10 @@ class DataConfig(Config):
 class BudgetConfig(Config):
     """How long to train. `tokens` wins where both are set; both are rounded up to whole steps."""
 
-    tokens: int | None = option(None, "training tokens; null: from tokens_per_parameter", minimum=1)
-    tokens_per_parameter: float = option(20.0, "training tokens for each parameter (all of them)", minimum=0.0)
+    tokens: int | None = option(None, "training tokens; null: from tokens_per_parameter", minimum=1, maximum=10**15)
+    tokens_per_parameter: float = option(
+        20.0, "training tokens for each parameter (all of them)", minimum=0.0, maximum=1e6
+    )
 
 
 @dataclass(kw_only=True)

@@ -67,6 +67,13 @@ def test_a_mistake_names_its_place(values, message):
         from_mapping(Outer, values)
 
 
+def test_a_budget_is_one_that_can_be_counted():
+    assert from_mapping(BudgetConfig, {"tokens": "1e15"}).tokens == 10**15
+    for values in ({"tokens": 1e30}, {"tokens_per_parameter": 1e30}):
+        with pytest.raises(ConfigError, match="is too large"):
+            from_mapping(BudgetConfig, values)
+
+
 def test_seeds_are_what_generators_take():
     assert from_mapping(SeedConfig, {"init": 2**63 - 1}).init == 2**63 - 1
     for seed in (-1, 2**63):
