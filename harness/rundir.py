@@ -150,6 +150,17 @@ class RunDir:
             self.path.parent / ".locks" / self.id, f"{self.id}: another process is at it; waiting for its end"
         )
 
+    def in_hand(self) -> bool:
+        """Whether a process is carrying it out now, as far as the file system's locks reach."""
+        try:
+            with open(self.path.parent / ".locks" / self.id) as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def manifest(self) -> dict[str, Any]:
         return _read_mapping(self.path / "manifest.json")
 

@@ -12,11 +12,12 @@ from typing import Any
 from harness.results.rows import Row, run_row
 from harness.rundir import RunDir
 
-_ORDER = ["running", "failed", "interrupted", "new", "finished"]
+_ORDER = ["running", "killed", "failed", "interrupted", "new", "finished"]
 
 
 def status(runs: Iterable[RunDir]) -> list[Row]:
     """How far each run is, from its manifest and its last line of metrics: by state, the running first.
+    A run whose process is gone without a word is "killed"; the command that trained it goes on with it.
 
     Columns: id, state, step, steps, loss (nats per token; held out where the run is finished),
     tokens_per_second, left (seconds at the present speed), ago (seconds since the last sign of life).
@@ -27,17 +28,19 @@ def status(runs: Iterable[RunDir]) -> list[Row]:
 
 def _progress(run: Row, folder: Path) -> Row:
     finished = run["state"] == "finished"
+    # A process that was killed could not say so; nobody holds the run's lock then.
+    state = "killed" if run["state"] == "running" and not RunDir(folder).in_hand() else run["state"]
     last, ago = ({}, None) if finished else last_metrics(folder)
     speed = run["tokens_per_second"] if finished else last.get("tokens_per_second")
     step = run["steps"] if finished else last.get("step")
     return {
         "id": run["id"],
-        "state": run["state"],
+        "state": state,
         "step": step,
         "steps": run["steps"],
         "loss": run["held_out_loss"] if finished else last.get("loss"),
         "tokens_per_second": speed,
-        "left": _left(run, step, speed) if run["state"] == "running" else None,
+        "left": _left(run, step, speed) if state == "running" else None,
         "ago": ago,
     }
 

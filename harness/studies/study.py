@@ -58,7 +58,11 @@ class Study:
         launcher, runs = plans[0].config.launcher, Path(plans[0].config.runs)
         gpus = gpus_here(plans[0].config.trainer.accelerator)
         jobs = [
-            Job(plan.id, functools.partial(carry_out, plan, score=False, quiet=True), runs / plan.id / "log.txt")
+            Job(
+                plan.id,
+                functools.partial(carry_out, plan, score=False, quiet=True),
+                self.folder / "logs" / f"{plan.id}.txt",
+            )
             for plan in sorted(plans, key=lambda plan: -plan.flops)
         ]
         with Watch(plans, runs) as watch:
@@ -66,7 +70,7 @@ class Study:
         failed = [outcome for outcome in outcomes if outcome.code]
         for outcome in failed:
             print(
-                f"harness: run {outcome.name} failed: {outcome.error} (see {runs / outcome.name / 'log.txt'})",
+                f"harness: run {outcome.name} failed: {outcome.error} (see {self.folder / 'logs' / outcome.name}.txt)",
                 file=sys.stderr,
             )
         return failed

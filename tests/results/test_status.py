@@ -25,10 +25,18 @@ def test_a_running_run_shows_its_last_line_and_the_time_left(tmp_path):
     run.append_metrics([{"step": s, "loss": 5 - s / 100, "tokens_per_second": 1024.0} for s in (10, 20)])
     with open(run.path / "metrics.jsonl", "a") as file:
         file.write('{"step": 30, "lo')  # a crash cut it short
-    (row,) = status(directories(tmp_path))
-    assert (row["step"], row["steps"], row["loss"]) == (20, 100, 4.8)
+    with run.alone():
+        (row,) = status([run])
+    assert (row["state"], row["step"], row["steps"], row["loss"]) == ("running", 20, 100, 4.8)
     assert row["left"] == pytest.approx(80), "80 steps of 1,024 tokens at 1,024 tokens a second"
     assert 0 <= row["ago"] < 60
+
+
+def test_a_run_whose_process_is_gone_is_killed_and_has_no_time_left(tmp_path):
+    run = a_run(tmp_path, "aa", "running")
+    run.append_metrics([{"step": 20, "loss": 4.8, "tokens_per_second": 1024.0}])
+    (row,) = status([run])
+    assert (row["state"], row["step"], row["left"]) == ("killed", 20, None)
 
 
 def test_a_finished_run_shows_its_result(tmp_path):

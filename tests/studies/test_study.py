@@ -86,7 +86,7 @@ def test_a_failed_run_is_told_and_the_report_is_made_of_the_others(here, capsys)
     said = capsys.readouterr().err
     failed = [name for name, run in runs(here).items() if run.state() == "failed"]
     assert len(failed) == 1
-    assert re.search(rf"run {failed[0]} failed: .*finite.*log\.txt", said, re.S)
+    assert re.search(rf"run {failed[0]} failed: .*finite.*logs/{failed[0]}\.txt", said, re.S)
     assert "Traceback" not in said
     page = (here / "studies/mine/report.html").read_text()
     assert f"Without a result, and so in no fit: 1 of 2 runs, {failed[0]} (failed)" in page
