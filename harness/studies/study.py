@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ KEPT = {"name", "question", "sweep", "analyses", "command", "runs"}
 
 
 def keep(study: Study) -> None:
-    """Writes what a report needs beside the runs: the sweep and the ids."""
+    """Writes what a report needs beside the runs: the sweep, and where the runs lie, seen from the study's folder."""
     write_json(
         study.folder / "study.json",
         {
@@ -114,7 +115,7 @@ def keep(study: Study) -> None:
             "sweep": study.sweep.text,
             "analyses": [to_mapping(analysis) for analysis in study.sweep.analyses],
             "command": study.command,
-            "runs": [str(run.path) for run in study.runs],
+            "runs": [os.path.relpath(run.path, study.folder) for run in study.runs],
         },
     )
 
@@ -125,7 +126,8 @@ def kept(name: str, studies: str) -> dict[str, Any]:
         if (file := folder / "study.json").is_file():
             found = read_json(file)
             if isinstance(found, dict) and found.keys() >= KEPT:
-                return {**found, "folder": str(folder)}
+                runs = [os.path.normpath(folder / run) for run in found["runs"]]
+                return {**found, "folder": str(folder), "runs": runs}
             raise UserError(f"{file} is not what `harness study` writes. `harness study {name}` makes it again.")
     known = ", ".join(sorted(p.parent.name for p in Path(studies).glob("*/study.json"))) or "none"
     raise UserError(f"There is no study {name} in {studies}. There are: {known}. `harness study {name}` makes one.")

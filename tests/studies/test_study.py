@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -118,6 +119,15 @@ def test_the_other_verbs_know_the_study(here, capsys):
     }
     assert main(["plan", "mine.yaml", "--json"]) == 0
     assert {r["run"] for r in json.loads(capsys.readouterr().out)["runs"]} == set(runs(here))
+
+
+def test_a_study_is_known_from_any_folder_and_after_a_move(here, tmp_path_factory, monkeypatch, capsys):
+    moved = tmp_path_factory.mktemp("elsewhere") / "moved"
+    shutil.copytree(here, moved)
+    monkeypatch.chdir(moved.parent)
+    assert main(["status", str(moved / "studies/mine"), "--json"]) == 0
+    assert {row["state"] for row in json.loads(capsys.readouterr().out)} == {"finished"}
+    assert main(["report", str(moved / "studies/mine")]) == 0
 
 
 def test_what_is_no_study_is_refused_in_a_sentence(here, capsys):
