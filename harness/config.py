@@ -365,6 +365,10 @@ class RunConfig(Config):
     )  # fmt: skip
     retrain: bool = option(False, "train again; the old run directory is moved aside", identity=False)
 
+    def check(self) -> None:
+        if not self.runs.strip():
+            raise ConfigError("runs is empty: name a folder for the run directories, such as runs=./runs.")
+
     def with_seeds(self) -> Self:
         """The config with every seed spelled out."""
         own = {f: getattr(self.seeds, f) for f in _fields(SeedConfig)}

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
+#: Names that a sentence still reads well with.
+MANY = 24
+
 
 class UserError(ValueError):
     """Something the user can put right: the command line prints it as one paragraph and exits with 2."""
@@ -26,4 +29,5 @@ def suggest(word: str, known: Iterable[str]) -> str:
         close = close[:1]
     if close:
         return f"Did you mean {' or '.join(close)}?"
-    return f"Known are {', '.join(names)}." if names else "None is known."
+    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
+    return f"Known are {', '.join(names[:MANY])}{more}." if names else "None is known."

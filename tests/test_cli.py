@@ -120,6 +120,7 @@ WRONG = {
     "a new key": (["train", "+a.b=1"], "a is not an option"),
     "a new key in a group": (["train", "+architecture.b=1"], "architecture.b is not an option"),
     "an objective's option": (["train", "objective.x=1"], "stand under method"),
+    "no folder for the runs": (["train", "runs="], "runs is empty"),
     "a broken interpolation": (["train", "architecture.width=${nothing}"], "nothing"),
     **{
         f"an unknown {group}": (["train", f"{group}=no_such_thing"], f"{group}=no_such_thing is unknown. Known are ")
