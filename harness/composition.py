@@ -10,7 +10,7 @@ from tempfile import gettempdir
 from typing import Any, TypeVar, cast
 
 from harness.config import Config, ConfigError, FitConfig, RunConfig, ScoreConfig, from_mapping, to_mapping
-from harness.errors import UserError, suggest
+from harness.errors import suggest
 from harness.help import group_of, group_options, groups
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
@@ -116,8 +116,8 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
         return f"{error.override} cannot be read as key=value: a group and a name, or a dotted option and a value."
     group = re.search(r"Could not find '([\w/.:-]+)/([^/']+)'", str(error))
     if group:
-        kind, asked = group.group(1).split("/")[-1], group.group(2)
-        return f"{group.group(1)}={asked} is unknown. {suggest(asked, _options(group.group(1)))}{_broken(kind)}"
+        where, asked = group.groups()
+        return f"{where}={asked} is unknown. {suggest(asked, _options(where))}{registry().trouble()}"
     unknown = re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", str(cause))
     full_key = re.search(r"full_key: (\S+)", str(cause))
     if unknown and full_key and full_key.group(1).split(".")[0] == "objective":
@@ -129,17 +129,6 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
         return f"{no_group.group(1)} is not an option or a group. {suggest(no_group.group(1), _keys(name, overrides))}"
     place = f" ({full_key.group(1)})" if full_key else ""
     return f"The config does not compose: {_one_line(cause)}{place}."
-
-
-def _broken(kind: str) -> str:
-    try:
-        registry().get(kind, "")
-    except UserError as error:
-        _, _, tail = str(error).partition("These plugins")
-        if not registry().entries:
-            return " No plugin is loaded (HARNESS_PLUGINS=none turns all off)."
-        return f" These plugins{tail}" if tail else ""
-    return ""
 
 
 def _options(group: str) -> list[str]:

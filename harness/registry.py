@@ -49,12 +49,13 @@ class Registry:
             raise UserError(
                 f"{kind}={bare} is owned by more than one distribution. Choose {both.replace(' and ', ' or ')}."
             )
-        raise UserError(f"There is no {kind} named {name}. {suggest(name, self.names(kind))}{self._may_be_broken()}")
+        raise UserError(f"There is no {kind} named {name}. {suggest(name, self.names(kind))}{self.trouble()}")
 
     def get(self, kind: str, name: str) -> type:
         return self.entry(kind, name).config
 
-    def _may_be_broken(self) -> str:
+    def trouble(self) -> str:
+        """What a sentence about a missing name should add: no plugin is loaded, or some did not load."""
         if not self.entries:
             return " No plugin is loaded (HARNESS_PLUGINS=none turns all off; `harness plugins` lists them)."
         return f" These plugins did not load and may have owned it: {'; '.join(self.broken)}." if self.broken else ""
