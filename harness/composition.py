@@ -9,12 +9,13 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, TypeVar, cast
 
-from harness.config import Config, ConfigError, FitConfig, RunConfig, ScoreConfig, from_mapping, to_mapping
+from harness.config import Config, ConfigError, from_mapping, to_mapping
 from harness.errors import suggest
 from harness.help import group_of, group_options, groups
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
 from harness.registry import registry
+from harness.schema import FitConfig, RunConfig, ScoreConfig
 
 C = TypeVar("C", bound=Config)
 

@@ -84,6 +84,11 @@ def register_suite() -> Configs:
 
 
 @hookspec
+def register_tracker() -> Configs:
+    """Names and `TrackerConfig` classes: where metrics are sent as well."""
+
+
+@hookspec
 def register_analysis() -> Configs:
     """Names and `AnalysisConfig` classes: the table of a study to a finding."""
 

@@ -17,10 +17,11 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config, PluginConfig, RunConfig, fields_of
+from harness.config import Config, PluginConfig, fields_of
 from harness.hookspecs import KINDS
 from harness.interfaces.corpus import CorpusConfig
 from harness.registry import registry
+from harness.schema import RunConfig
 
 #: Raised when a change of the core changes results.
 RESULTS_VERSION = 1
@@ -29,8 +30,11 @@ RESULTS_VERSION = 1
 ROOMS = ("data", "models", "decoding", "training")
 
 
-def identity(config: RunConfig, *, data: str, vocabulary: int, steps: int) -> dict[str, Any]:
-    """What determines the result, JSON-ready. data: content hash of corpus, tokenizer and split."""
+def identity(
+    config: RunConfig, *, data: str, vocabulary: int, steps: int, parents: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What determines the result, JSON-ready. data: content hash of corpus, tokenizer and split. parents: by role,
+    ``<id>@<step>`` of a run or the content hash of a folder."""
     versions = sorted({(plugin.name, plugin.results_version) for plugin in plugins_of(config)})
     raised = {"plugins": [list(pair) for pair in versions if pair[1] != 1]}
     return {
@@ -40,6 +44,7 @@ def identity(config: RunConfig, *, data: str, vocabulary: int, steps: int) -> di
         "steps": steps,
         "config": determining(config.with_seeds()),
         **(raised if raised["plugins"] else {}),
+        **({"parents": dict(parents)} if parents else {}),
     }
 
 
@@ -56,6 +61,8 @@ def determining(config: Config) -> dict[str, Any]:
         value = getattr(config, name)
         if field.metadata.get("identity", True) and value != field.metadata.get("neutral", object()):
             found[name] = _plain(value)
+            if found[name] == {} and isinstance(value, Config):  # a section that is neutral altogether
+                del found[name]
     return found
 
 

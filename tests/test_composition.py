@@ -4,7 +4,7 @@ import pytest
 
 from harness.composition import compose, for_hydra, run_config
 from harness.config import ConfigError, from_mapping, to_mapping
-from harness.config import RunConfig as Run
+from harness.schema import RunConfig as Run
 
 
 def test_the_defaults_compose_to_a_small_model():

@@ -6,20 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import (
-    BudgetConfig,
-    Config,
-    ConfigError,
-    DataConfig,
-    SeedConfig,
-    TrainerConfig,
-    fields_of,
-    from_mapping,
-    option,
-    replace_at,
-    section,
-    to_mapping,
-)
+from harness.config import Config, ConfigError, fields_of, from_mapping, option, replace_at, section, to_mapping
+from harness.schema import BudgetConfig, DataConfig, SeedConfig, TrainerConfig
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 
 from harness import rundir
-from harness.config import RunConfig, to_mapping
+from harness.config import to_mapping
 from harness.data.cache import cached_folder, digest, made_by
 from harness.data.order import Permutation, quantise
 from harness.data.shards import Progress, Shards, Side, shards
@@ -22,6 +22,7 @@ from harness.interfaces.batch import Sequences
 from harness.interfaces.corpus import Corpus, CorpusConfig, Document, Source
 from harness.interfaces.suite import HeldOut
 from harness.interfaces.tokenizer import Tokenizer, TokenizerConfig
+from harness.schema import RunConfig
 
 #: Bytes of training text that a tokenizer is trained on, at most.
 SAMPLE_BYTES = 16_000_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from harness.config import PluginConfig
+from harness.config import PluginConfig, option
 from harness.interfaces.visibility import Causal, Condition
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class ObjectiveConfig(PluginConfig):
     likelihood: ClassVar[str] = "causal"
     #: The head it needs, by name.
     head: ClassVar[str] = "language_model"
+
+    logits_chunk: int | None = option(
+        None, "places whose logits are held at once; null: all of them", identity=False, minimum=1
+    )
 
     def build(self, tokenizer: Any, attend_across_documents: bool) -> Method:
         raise NotImplementedError

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from harness import __version__
-from harness.config import RunConfig, from_mapping, to_mapping
+from harness.config import from_mapping, to_mapping
 from harness.errors import UserError
 from harness.identity import code
 from harness.interfaces.suite import HeldOut, SuiteConfig
@@ -17,6 +17,7 @@ from harness.launch.progress import Tokenising
 from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir, write_json
+from harness.schema import RunConfig
 
 
 def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decision:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.config import RunConfig
 from harness.models.counting import account, inference_memory, training_memory
 from harness.planning.plan import ASSUMED_MFU, Plan, dataset, vocabulary_of
+from harness.schema import RunConfig
 
 
 def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config import ConfigError, RunConfig, to_mapping
+from harness.config import ConfigError, to_mapping
 from harness.data.dataset import Dataset, fingerprint, prepare
 from harness.identity import identity, run_id
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.models.counting import Account, account
+from harness.schema import RunConfig
 
 #: Share of the machine's peak that `hours` assumes where no rate is given.
 ASSUMED_MFU = 0.3

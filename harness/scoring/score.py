@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness.config import RunConfig, from_mapping
+from harness.config import from_mapping
 from harness.data.cache import digest
 from harness.errors import RunFailed, UserError
 from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.rundir import CHECKSUMS, RunDir, checksum
+from harness.schema import RunConfig
 from harness.scoring.progress import Progress
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.config import RunConfig, from_mapping
+from harness.config import from_mapping
 from harness.interfaces.analysis import Finding
 from harness.planning.plan import dataset
 from harness.reports.style import size
 from harness.rundir import RunDir, checksum, read_json, write_json
+from harness.schema import RunConfig
 
 if TYPE_CHECKING:
     from harness.data.stream import Stream

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.composition import compose, typed
-from harness.config import ConfigError, RunConfig, plugin_config, replace_at
+from harness.config import ConfigError, plugin_config, replace_at
 from harness.errors import UserError, suggest
 from harness.help import groups
 from harness.plugins import sweep_folder
+from harness.schema import RunConfig
 
 KEYS = ("question", "base", "axes", "zip", "analyses")
 

@@ -14,11 +14,11 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from harness import plugins
-from harness.config import TrainerConfig
 from harness.data.loader import Rows, loader
 from harness.errors import UserError
 from harness.interfaces.batch import Batch
 from harness.rundir import RunDir
+from harness.schema import TrainerConfig
 from harness.training.checkpoints import FolderCheckpoints, due, forget_oldest
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-from harness.config import RunConfig
+from harness.schema import RunConfig
 
 
 @dataclass(frozen=True)

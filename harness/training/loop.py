@@ -14,7 +14,7 @@ from harness.data.loader import ENDLESS
 from harness.interfaces.batch import Batch
 from harness.interfaces.method import Method
 from harness.interfaces.optimizer import OptimizerConfig, ScheduleConfig
-from harness.models.roles import roles
+from harness.models.groups import freeze, trained
 from harness.training.noise import seed_noise
 
 #: The batches of this rank from step k on: one list of micro-batches for each optimizer step.
@@ -68,10 +68,10 @@ class Loop(LightningModule):
         self.automatic_optimization = False
         self.model, self.method, self.schedule, self.batches = model, method, schedule, batches
         self.steps, self.noise_seed, self.gradient_clip = steps, noise_seed, gradient_clip
-        named = dict(model.named_parameters())
-        trained = [(name, named[name], role) for name, role in roles(model).items() if named[name].requires_grad]
-        self.trained = [parameter for _, parameter, _ in trained]
-        self.optimizer: torch.optim.Optimizer = optimizer.build(trained)
+        freeze(model, optimizer)
+        chosen = trained(model, optimizer)
+        self.trained = [one.parameter for one in chosen]
+        self.optimizer: torch.optim.Optimizer = optimizer.build(chosen)
         self.losses: list[torch.Tensor] = []
         self.norms: list[torch.Tensor] = []
 

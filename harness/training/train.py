@@ -7,9 +7,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from harness import plugins
-from harness.config import RunConfig, from_mapping
+from harness.config import from_mapping
 from harness.errors import UserError
 from harness.rundir import RunDir, is_whole, new_folder
+from harness.schema import RunConfig
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob
 

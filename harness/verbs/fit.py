@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cli import Verb
-from harness.config import FitConfig
 from harness.help import verb_help
 from harness.interfaces.analysis import Finding, Point
+from harness.schema import FitConfig
 from harness.verbs.arguments import asks_help, one_word, settings
 from harness.verbs.under_hydra import Task, apart, carry_out
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli import Verb
-from harness.config import RunConfig, from_mapping
+from harness.config import from_mapping
 from harness.errors import UserError
 from harness.help import verb_help
+from harness.schema import RunConfig
 from harness.verbs.arguments import asks_help, flags, one_word, only, settings
 
 FOLDERS = {"runs": "./runs", "studies": "./studies"}

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from harness.cli import Verb
-from harness.config import RunConfig
 from harness.errors import UserError
 from harness.help import verb_help
+from harness.schema import RunConfig
 from harness.verbs.arguments import asks_help, flags, one_word, settings
 from harness.verbs.study import SWEEP, base_config
 from harness.verbs.under_hydra import Task, carry_out

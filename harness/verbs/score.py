@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.cli import Verb
-from harness.config import ScoreConfig
 from harness.help import verb_help
+from harness.schema import ScoreConfig
 from harness.verbs.arguments import asks_help
 from harness.verbs.under_hydra import Task, carry_out
 

@@ -6,8 +6,8 @@ import shlex
 import sys
 
 from harness.cli import Verb
-from harness.config import RunConfig
 from harness.help import verb_help
+from harness.schema import RunConfig
 from harness.verbs.arguments import asks_help, flags, one_word, settings
 from harness.verbs.under_hydra import Task, apart, carry_out
 

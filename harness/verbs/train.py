@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.cli import Verb
-from harness.config import RunConfig
 from harness.errors import RunFailed
 from harness.help import verb_help
+from harness.schema import RunConfig
 from harness.verbs.arguments import asks_help
 from harness.verbs.under_hydra import MANY, Task, carry_out
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness import hookspecs
-from harness.config import RunConfig, fields_of
+from harness.config import fields_of
 from harness.help import group_options, groups
 from harness.registry import registry
+from harness.schema import RunConfig
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "harness").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config import DataConfig, RunConfig, option, plugin_config
+from harness.config import option, plugin_config
 from harness.data.cache import digest
 from harness.interfaces.corpus import CorpusConfig, Document
+from harness.schema import DataConfig, RunConfig
 
 
 class Bytes:

@@ -11,12 +11,13 @@ import duckdb
 import pytest
 import torch
 
-from harness.config import RunConfig, from_mapping, plugin_config, to_mapping
+from harness.config import from_mapping, plugin_config, to_mapping
 from harness.errors import RunFailed, UserError
 from harness.interfaces.corpus import Document
 from harness.interfaces.suite import HeldOut
 from harness.registry import registry
 from harness.rundir import RunDir, new_folder, write_json
+from harness.schema import RunConfig
 from harness.scoring.model import LanguageModel
 from harness.scoring.samples import samples_path, write_samples
 from harness.scoring.score import score_runs

@@ -6,10 +6,11 @@ import random
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig, from_mapping, to_mapping
+from harness.config import from_mapping, to_mapping
 from harness.data.dataset import prepare
 from harness.models.counting import account
 from harness.rundir import RunDir, write_json
+from harness.schema import RunConfig
 from harness.training.job import TrainingJob
 
 ARCHITECTURE = {

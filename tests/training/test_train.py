@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from small_runs import config, job, run_dir
 
 from harness import hookimpl, plugins
-from harness.config import RunConfig
 from harness.errors import RunFailed, UserError
 from harness.rundir import RunDir
+from harness.schema import RunConfig
 from harness.training.interrupt import Interrupted
 from harness.training.train import load_model, train
 

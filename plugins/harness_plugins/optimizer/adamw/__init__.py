@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import hookimpl
 from harness.config import ConfigError, option
-from harness.interfaces.optimizer import OptimizerConfig
-
-if TYPE_CHECKING:
-    import torch
+from harness.interfaces.optimizer import OptimizerConfig, Trained
 
 HARNESS_INTERFACE = 1
 
@@ -33,7 +30,7 @@ class AdamWConfig(OptimizerConfig):
         if unknown:
             raise ConfigError(f"decayed={self.decayed} names no role: {', '.join(sorted(unknown))}.")
 
-    def build(self, parameters: list[tuple[str, torch.nn.Parameter, str]]) -> Any:
+    def build(self, parameters: list[Trained]) -> Any:
         from harness_plugins.optimizer.adamw.adamw import build
 
         return build(self, parameters)
