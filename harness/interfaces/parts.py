@@ -4,6 +4,11 @@ Parameter roles (decay, width transfer): every module names the role of its own 
 ``roles: dict[str, str]``; `harness.models.roles` collects them and knows PyTorch's own. Roles: matrix, embedding, gain,
 bias. A module names in ``writes: tuple[str, ...]`` its matrices whose product is added to the residual stream, for the
 initialisation.
+
+Tensor parallelism: a module names in ``tensor_parallel: dict[str, str]`` which of its Linears may be split over ranks,
+and how: "columns", each rank makes some of its outputs; "rows", each rank takes some of its inputs, and the products
+are added up (its bias once). What stands between them must take the number of channels or heads from its tensors. A
+module that names nothing is held whole by every rank.
 """
 
 from __future__ import annotations

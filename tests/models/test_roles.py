@@ -20,7 +20,7 @@ def test_every_parameter_of_a_transformer_has_its_role(transformer):
     found = roles(model)
     assert list(found) == [name for name, _ in model.named_parameters()]
     assert found["body.tokens.weight"] == found["body.position.table.weight"] == "embedding"
-    assert found["body.blocks.0.attention.qkv.weight"] == found["body.blocks.0.feedforward.down.weight"] == "matrix"
+    assert found["body.blocks.0.attention.keys.weight"] == found["body.blocks.0.feedforward.down.weight"] == "matrix"
     assert found["body.blocks.0.attention_norm.weight"] == found["body.norm.weight"] == "gain"
     assert found["body.blocks.0.attention.out.bias"] == found["body.norm.bias"] == "bias"
 

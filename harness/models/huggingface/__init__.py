@@ -55,23 +55,23 @@ def state_from_transformers(theirs: Tensors, config: Any) -> dict[str, torch.Ten
 
     Raises UserError for a tensor that is missing, left over or of another shape than the config says.
     """
-    import torch
+    from harness.models.meta import build_on_meta
 
     family = _family(config)
     if family.tokens not in theirs:  # a checkpoint of the body alone, as GPT-2's own
         theirs = {name if name == THEIR_HEAD else family.prefix + name: tensor for name, tensor in theirs.items()}
     left = {name for name in theirs if not name.endswith(_BUFFERS)}
+    shapes = {name: tensor.shape for name, tensor in build_on_meta(config, config.vocabulary).state_dict().items()}
     ours: dict[str, torch.Tensor] = {}
     for row in family.rows(config):
-        if missing := [name for name in row.theirs if name not in theirs]:
-            raise UserError(f"The weights have no {missing[0]}, which a model of this config has.")
-        pieces = [theirs[name].T if row.transposed else theirs[name] for name in row.theirs]
-        if row.sizes and tuple(piece.shape[0] for piece in pieces) != row.sizes:
-            raise UserError(
-                f"{row.theirs[0]} and its siblings have other shapes than the config says: {row.sizes} rows."
-            )
-        ours[row.ours] = (torch.cat(pieces) if row.sizes else pieces[0]).contiguous()
-        left -= set(row.theirs)
+        if row.theirs not in theirs:
+            raise UserError(f"The weights have no {row.theirs}, which a model of this config has.")
+        stacked = theirs[row.theirs].T if row.transposed else theirs[row.theirs]
+        rows = [shapes[name][0] for name in row.ours]
+        if stacked.shape != (sum(rows), *shapes[row.ours[0]][1:]):
+            raise UserError(f"{row.theirs} has another shape than the config says: {tuple(theirs[row.theirs].shape)}.")
+        ours |= {name: piece.contiguous() for name, piece in zip(row.ours, stacked.split(rows), strict=True)}
+        left.discard(row.theirs)
     if config.head.tied:
         ours[OUR_HEAD] = ours[OUR_TOKENS]
         left.discard(THEIR_HEAD)
@@ -82,12 +82,13 @@ def state_from_transformers(theirs: Tensors, config: Any) -> dict[str, torch.Ten
 
 def state_to_transformers(ours: Tensors, config: Any) -> dict[str, torch.Tensor]:
     """Their state dict from ours: the inverse of `state_from_transformers`."""
+    import torch
+
     family = _family(config)
     theirs: dict[str, torch.Tensor] = {}
     for row in family.rows(config):
-        pieces = ours[row.ours].split(row.sizes) if row.sizes else (ours[row.ours],)
-        for name, piece in zip(row.theirs, pieces, strict=True):
-            theirs[name] = (piece.T if row.transposed else piece).contiguous()
+        stacked = torch.cat([ours[name] for name in row.ours]) if len(row.ours) > 1 else ours[row.ours[0]]
+        theirs[row.theirs] = (stacked.T if row.transposed else stacked).contiguous()
     if config.head.tied:
         theirs[THEIR_HEAD] = theirs[family.tokens]
     return theirs

@@ -13,12 +13,11 @@ OUR_TOKENS, OUR_HEAD, THEIR_HEAD = "body.tokens.weight", "heads.language_model.w
 
 @dataclass(frozen=True)
 class Row:
-    """One tensor of ours and what it is made of. sizes: where several of theirs are stacked into one, the rows of each;
-    transposed: their Conv1D keeps the matrix the other way round."""
+    """One tensor of theirs and ours that are stacked in it, mostly one. transposed: their Conv1D keeps the matrix the
+    other way round."""
 
-    ours: str
-    theirs: tuple[str, ...]
-    sizes: tuple[int, ...] = ()
+    theirs: str
+    ours: tuple[str, ...]
     transposed: bool = False
 
 

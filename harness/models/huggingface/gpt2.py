@@ -63,25 +63,26 @@ def _config(config: Any) -> dict[str, Any]:
 
 
 def _rows(config: Any) -> Iterator[Row]:
-    yield Row(OUR_TOKENS, ("transformer.wte.weight",))
-    yield Row("body.position.table.weight", ("transformer.wpe.weight",))
+    yield Row("transformer.wte.weight", (OUR_TOKENS,))
+    yield Row("transformer.wpe.weight", ("body.position.table.weight",))
     names = {
-        "attention_norm": "ln_1",
-        "attention.qkv": "attn.c_attn",
-        "attention.out": "attn.c_proj",
-        "feedforward_norm": "ln_2",
-        "feedforward.up": "mlp.c_fc",
-        "feedforward.down": "mlp.c_proj",
+        "ln_1": ("attention_norm",),
+        "attn.c_attn": ("attention.queries", "attention.keys", "attention.values"),
+        "attn.c_proj": ("attention.out",),
+        "ln_2": ("feedforward_norm",),
+        "mlp.c_fc": ("feedforward.up",),
+        "mlp.c_proj": ("feedforward.down",),
     }
     for layer in range(config.layers):
-        for ours, theirs in names.items():
-            at, to = f"body.blocks.{layer}.{ours}", f"transformer.h.{layer}.{theirs}"
-            yield Row(f"{at}.weight", (f"{to}.weight",), transposed="norm" not in ours)
-            yield Row(f"{at}.bias", (f"{to}.bias",))
-    yield Row("body.norm.weight", ("transformer.ln_f.weight",))
-    yield Row("body.norm.bias", ("transformer.ln_f.bias",))
+        for theirs, ours in names.items():
+            for kind in ("weight", "bias"):
+                stacked = tuple(f"body.blocks.{layer}.{name}.{kind}" for name in ours)
+                transposed = kind == "weight" and "ln" not in theirs
+                yield Row(f"transformer.h.{layer}.{theirs}.{kind}", stacked, transposed)
+    yield Row("transformer.ln_f.weight", ("body.norm.weight",))
+    yield Row("transformer.ln_f.bias", ("body.norm.bias",))
     if not config.head.tied:
-        yield Row(OUR_HEAD, (THEIR_HEAD,))
+        yield Row(THEIR_HEAD, (OUR_HEAD,))
 
 
 GPT2 = Family(

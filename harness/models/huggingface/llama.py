@@ -67,28 +67,30 @@ def _config(config: Any) -> dict[str, Any]:
     }
 
 
+#: Theirs to ours, within a layer.
+_NAMES = {
+    "input_layernorm": "attention_norm",
+    "self_attn.q_proj": "attention.queries",
+    "self_attn.k_proj": "attention.keys",
+    "self_attn.v_proj": "attention.values",
+    "self_attn.o_proj": "attention.out",
+    "post_attention_layernorm": "feedforward_norm",
+    "mlp.gate_proj": "feedforward.gate",
+    "mlp.up_proj": "feedforward.up",
+    "mlp.down_proj": "feedforward.down",
+}
+
+
 def _rows(config: Any) -> Iterator[Row]:
-    attention, hidden = config.attention, config.feedforward.hidden_width(config.width)
-    head_width = attention.head_width(config.width)
-    shared = attention.shared_heads * head_width
-    stacked = {
-        "attention.qkv": (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), (config.width, shared, shared)),
-        "attention.out": (("self_attn.o_proj",), ()),
-        "feedforward.gate_up": (("mlp.gate_proj", "mlp.up_proj"), (hidden, hidden)),
-        "feedforward.down": (("mlp.down_proj",), ()),
-        "attention_norm": (("input_layernorm",), ()),
-        "feedforward_norm": (("post_attention_layernorm",), ()),
-    }
-    biased = {"attention": attention.bias, "feedforward": config.feedforward.bias}
-    yield Row(OUR_TOKENS, ("model.embed_tokens.weight",))
+    biased = {"attention": config.attention.bias, "feedforward": config.feedforward.bias}
+    yield Row("model.embed_tokens.weight", (OUR_TOKENS,))
     for layer in range(config.layers):
-        for ours, (theirs, sizes) in stacked.items():
-            at, to = f"body.blocks.{layer}.{ours}", f"model.layers.{layer}."
+        for theirs, ours in _NAMES.items():
             for kind in ("weight", "bias") if biased.get(ours.split(".")[0]) else ("weight",):
-                yield Row(f"{at}.{kind}", tuple(f"{to}{name}.{kind}" for name in theirs), sizes)
-    yield Row("body.norm.weight", ("model.norm.weight",))
+                yield Row(f"model.layers.{layer}.{theirs}.{kind}", (f"body.blocks.{layer}.{ours}.{kind}",))
+    yield Row("model.norm.weight", ("body.norm.weight",))
     if not config.head.tied:
-        yield Row(OUR_HEAD, (THEIR_HEAD,))
+        yield Row(THEIR_HEAD, (OUR_HEAD,))
 
 
 LLAMA = Family(

@@ -20,15 +20,16 @@ def by_hand(module, hidden_BTC: torch.Tensor, heads: int, shared: int, window: i
     channels = WIDTH // heads
     rows = []
     for hidden_TC in hidden_BTC:
-        qkv = module.qkv(hidden_TC).view(LENGTH, heads + 2 * shared, channels)
+        queries = module.queries(hidden_TC).view(LENGTH, heads, channels)
+        keys, values = (m(hidden_TC).view(LENGTH, shared, channels) for m in (module.keys, module.values))
         mixed = torch.empty(LENGTH, heads, channels)
         for head in range(heads):
             group = head // (heads // shared)
             for i in range(LENGTH):
                 first = 0 if window is None else max(0, i - window + 1)
-                keys, values = (qkv[first : i + 1, heads + offset + group] for offset in (0, shared))
-                weights = (keys @ qkv[i, head] / channels**0.5).softmax(dim=0)
-                mixed[i, head] = weights @ values
+                seen = slice(first, i + 1)
+                weights = (keys[seen, group] @ queries[i, head] / channels**0.5).softmax(dim=0)
+                mixed[i, head] = weights @ values[seen, group]
         rows.append(module.out(mixed.flatten(1)))
     return torch.stack(rows)
 

@@ -24,8 +24,8 @@ def test_it_is_the_equation(activation):
     torch.manual_seed(0)
     module = config(activation=activation, hidden=10, bias=True).build(6)
     x = torch.randn(2, 3, 6)
-    (w, v), (b, c) = module.gate_up.weight.split(10), module.gate_up.bias.split(10)
-    gated = ACTIVATIONS[activation](x @ w.T + b) * (x @ v.T + c)
+    gate, up = module.gate, module.up
+    gated = ACTIVATIONS[activation](x @ gate.weight.T + gate.bias) * (x @ up.weight.T + up.bias)
     found, auxiliary = module(x)
     torch.testing.assert_close(found, gated @ module.down.weight.T + module.down.bias, rtol=1e-4, atol=1e-6)
     assert auxiliary == {}

@@ -19,18 +19,22 @@ if TYPE_CHECKING:
 class MultiHead(nn.Module):
     """softmax(QKᵀ/√D) V over `heads` heads of D channels (Vaswani et al. 2017, equation 1).
 
-    One matrix projects to queries, keys and values, in this order; groups of `heads / shared` query heads
-    share a head of keys and values.
+    Groups of `repeats` heads of queries share a head of keys and values. A rank of tensor parallelism holds some of
+    the heads, so how many there are is read from the tensors.
     """
+
+    tensor_parallel = {"queries": "columns", "keys": "columns", "values": "columns", "out": "rows"}
 
     #: Names of the parameters whose product is added to the residual stream.
     writes = ("out.weight",)
 
     def __init__(self, config: MultiHeadConfig, width: int, position: Position) -> None:
         super().__init__()
-        self.heads, self.shared, self.head_width = config.heads, config.shared_heads, config.head_width(width)
+        self.head_width, self.repeats = config.head_width(width), config.heads // config.shared_heads
         self.window, self.dropout = config.window, config.dropout
-        self.qkv = nn.Linear(width, (self.heads + 2 * self.shared) * self.head_width, bias=config.bias)
+        self.queries = nn.Linear(width, config.heads * self.head_width, bias=config.bias)
+        self.keys = nn.Linear(width, config.shared_heads * self.head_width, bias=config.bias)
+        self.values = nn.Linear(width, config.shared_heads * self.head_width, bias=config.bias)
         self.out = nn.Linear(width, width, bias=config.bias)
         self._rotate = position.rotate  # a bound method: the position belongs to the body, not to each layer
 
@@ -42,18 +46,16 @@ class MultiHead(nn.Module):
         self, hidden_BTC: torch.Tensor, positions: Any, view: View, state: KeyValueCache | None = None
     ) -> tuple[torch.Tensor, KeyValueCache | None]:
         """positions: what `Position.prepare` made of this pass's places."""
-        qkv_BTHD = self.qkv(hidden_BTC).unflatten(-1, (self.heads + 2 * self.shared, self.head_width))
-        turned_BTHD, values_BTHD = qkv_BTHD.split((self.heads + self.shared, self.shared), dim=2)
-        turned_BTHD = self._rotate(turned_BTHD, positions)
-        queries_BHTD, keys_BHTD = turned_BTHD.transpose(1, 2).split((self.heads, self.shared), dim=1)
-        values_BHTD = values_BTHD.transpose(1, 2)
+        queries_BHTD = self._rotate(self._heads(self.queries(hidden_BTC)), positions).transpose(1, 2)
+        keys_BHTD = self._rotate(self._heads(self.keys(hidden_BTC)), positions).transpose(1, 2)
+        values_BHTD = self._heads(self.values(hidden_BTC)).transpose(1, 2)
         if state is not None:
             keys_BHTD, values_BHTD = state.extend(keys_BHTD, values_BHTD, view.offset)
         is_causal, mask = view.lower(self.window)
-        grouped = self.shared != self.heads
+        grouped = self.repeats > 1
         if grouped and mask is not None:  # on GPUs the one fused kernel that takes groups takes no mask
-            repeats, grouped = self.heads // self.shared, False
-            keys_BHTD, values_BHTD = (x.repeat_interleave(repeats, dim=1) for x in (keys_BHTD, values_BHTD))
+            grouped = False
+            keys_BHTD, values_BHTD = (x.repeat_interleave(self.repeats, dim=1) for x in (keys_BHTD, values_BHTD))
         mixed_BHTD = F.scaled_dot_product_attention(
             queries_BHTD,
             keys_BHTD,
@@ -64,3 +66,7 @@ class MultiHead(nn.Module):
             enable_gqa=grouped,
         )
         return self.out(mixed_BHTD.transpose(1, 2).flatten(2)), state
+
+    def _heads(self, projected_BTC: torch.Tensor) -> torch.Tensor:
+        """(B, T, heads, channels of one head)."""
+        return projected_BTC.unflatten(-1, (-1, self.head_width))

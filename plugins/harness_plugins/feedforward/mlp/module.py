@@ -11,6 +11,7 @@ from harness.models.activations import ACTIVATIONS
 class MLP(nn.Module):
     """down(activation(up(x))) (Vaswani et al. 2017, equation 2)."""
 
+    tensor_parallel = {"up": "columns", "down": "rows"}
     writes = ("down.weight",)
 
     def __init__(self, width: int, hidden: int, activation: str, bias: bool) -> None:
