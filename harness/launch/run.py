@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
 
 from harness import __version__
 from harness.config import from_mapping, to_mapping
 from harness.errors import UserError
 from harness.identity import code
 from harness.interfaces.suite import HeldOut, SuiteConfig
+from harness.launch.fingerprint import fingerprint, followed
 from harness.launch.progress import Tokenising
 from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
@@ -93,35 +91,6 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
             "flops_6nd": plan.flops_6nd,
         },
     )
-
-
-def fingerprint(config: RunConfig) -> dict[str, Any]:
-    """The numerics fingerprint: under an equal one, a run's bits are equal."""
-    import torch
-
-    gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    return {
-        "device": torch.cuda.get_device_name() if gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}",
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        **{name: version(name) for name in ("lightning", "numpy", "tokenizers")},
-        "threads": config.trainer.threads,
-        "micro_batch": config.trainer.micro_batch or config.data.batch_size,
-        "precision": config.trainer.precision,
-        "deterministic": config.trainer.deterministic,
-        "world_size": 1,
-    }
-
-
-def followed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """The fingerprint (or digest) of a run that was begun under one and goes on under another: "1, then 4" threads."""
-    mixed = dict(now)
-    for name in before.keys() & now.keys():
-        was, value = str(before[name]), str(now[name])
-        if was != value:
-            mixed[name] = was if was.endswith(f", then {value}") else f"{was}, then {value}"
-    return mixed
 
 
 def score_one(config: RunConfig, run: RunDir, quiet: bool = False) -> None:

@@ -32,7 +32,7 @@ class Peak:
 
 def peak(device: torch.device, precision: str, threads: int) -> Peak:
     """From the data sheet for a known GPU; else measured once by a matrix product and kept in the cache folder."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     for part, flops in DATA_SHEETS.items():
         if device.type == "cuda" and part in name:
             return Peak(flops, f"{part}, bfloat16, data sheet")
@@ -66,7 +66,7 @@ def measure(device: torch.device, dtype: torch.dtype, size: int = 1024, seconds:
     return 2 * size**3 / fastest
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

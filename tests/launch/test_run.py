@@ -14,7 +14,7 @@ import pytest
 
 from harness.composition import run_config
 from harness.errors import UserError
-from harness.launch.run import carry_out, followed
+from harness.launch.run import carry_out
 from harness.planning import plan as planning
 from harness.planning.plan import Plan, resolve
 from harness.planning.reuse import decide
@@ -76,14 +76,6 @@ assert not {{"torch", "lightning"}} & set(sys.modules)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"run {plan.id} reused" in done.stdout
-
-
-def test_a_run_that_goes_on_under_another_fingerprint_says_so() -> None:
-    one, four = {"threads": 1, "torch": "2.13.0"}, {"threads": 4, "torch": "2.13.0"}
-    assert followed({}, one) == followed(one, one) == one
-    mixed = followed(one, four)
-    assert mixed == {"threads": "1, then 4", "torch": "2.13.0"} == followed(mixed, four)
-    assert followed(mixed, one)["threads"] == "1, then 4, then 1"
 
 
 def test_an_interrupted_run_keeps_the_fingerprint_and_the_code_it_was_begun_under(plan: Plan) -> None:
