@@ -1,4 +1,4 @@
-"""Documents in files: one a file, or one a row of a JSONL file."""
+"""Documents in files: one a file, or one a row of a JSONL file; compressed ones by what they hold."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ import numpy as np
 
 from harness import rundir
 from harness.data.cache import digest
+from harness.data.packed import bare, is_packed, packed_checksum, unpacked
 from harness.errors import UserError, suggest
 from harness.interfaces.corpus import Document
 
 
 def fingerprint(paths: Sequence[Path], field: str) -> str:
-    """A hash of the files' content in order; their names and places do not matter."""
+    """A hash of the files' content in order; their names, places and compression do not matter."""
     content = [(_is_jsonl(path), _checksum(path)) for path in paths]
     return digest({"files": content, "field": field if any(rows for rows, _ in content) else ""})
 
 
-def read_text(path: Path) -> str:
-    """The whole file. Raises UserError where it cannot be read or is no UTF-8."""
+def read_text(path: Path, content: Path | None = None) -> str:
+    """The whole file. content: where its text lies, if elsewhere. Raises UserError where it cannot be read or is no
+    UTF-8."""
     try:
-        return path.read_bytes().decode()
+        return (content or path).read_bytes().decode()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
@@ -39,12 +41,13 @@ class FileCorpus:
     """The documents of some files, in order.
 
     paths: the files; a `.jsonl` file holds one document in the `field` of each row, blank lines passed over,
-    any other file is one document. root: what names are told from.
+    any other file is one document; `.gz` and `.zst` behind either ending are unpacked. root: what names are told from.
     """
 
     def __init__(self, paths: Sequence[Path], field: str = "text", root: Path | None = None) -> None:
         self.paths, self.field, self.root = list(paths), field, root
-        self._rows = {path: _rows(path) for path in self.paths if _is_jsonl(path)}
+        self._content = {path: unpacked(path, _checksum(path)) if is_packed(path) else path for path in self.paths}
+        self._rows = {path: _rows(self._content[path]) for path in self.paths if _is_jsonl(path)}
         sizes = (len(self._rows[path]) if path in self._rows else 1 for path in self.paths)
         self._starts = [0, *itertools.accumulate(sizes)]
 
@@ -62,16 +65,16 @@ class FileCorpus:
     def _read_file(self, path: Path, start: int, stop: int) -> Iterator[Document]:
         name = str(path.relative_to(self.root) if self.root and path.is_relative_to(self.root) else path)
         if path not in self._rows:
-            yield Document(read_text(path), name)
+            yield Document(read_text(path, self._content[path]), name)
             return
-        with open(path, "rb") as file:
+        with open(self._content[path], "rb") as file:
             for line, offset in self._rows[path][start:stop]:
                 file.seek(offset)
                 yield Document(_field(file.readline(), self.field, f"{path}, line {line}"), f"{name}:{line}")
 
 
 def _is_jsonl(path: Path) -> bool:
-    return path.suffix == ".jsonl"
+    return bare(path).suffix == ".jsonl"
 
 
 def _checksum(path: Path) -> str:
@@ -85,7 +88,7 @@ def _checksum(path: Path) -> str:
 @functools.cache
 def _checksum_of(path: Path, size: int, mtime_ns: int) -> str:
     """Remembered within this process for as long as the file looks the same."""
-    return rundir.checksum(path)
+    return packed_checksum(path) if is_packed(path) else rundir.checksum(path)
 
 
 def _rows(path: Path) -> np.ndarray:

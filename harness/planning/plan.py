@@ -17,6 +17,9 @@ from harness.schema import RunConfig
 #: Share of the machine's peak that `hours` assumes where no rate is given.
 ASSUMED_MFU = 0.3
 
+#: Training tokens of one run, at most.
+MOST_TOKENS = 10**15
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -56,9 +59,16 @@ def resolve(config: RunConfig) -> Plan:
 
 
 def _steps(config: RunConfig, model: Account) -> int:
-    """The budget in whole optimizer steps, rounded up."""
-    wanted = config.budget.tokens or config.budget.tokens_per_parameter * model.total
-    return max(1, math.ceil(wanted / (config.data.batch_size * config.data.sequence_length)))
+    """The budget in whole optimizer steps, rounded up. Raises ConfigError where that is more than anybody trains."""
+    budget, step_tokens = config.budget, config.data.batch_size * config.data.sequence_length
+    if budget.tokens is None and budget.flops is not None:
+        # FLOPs that another run reports must not cost one step more for the rounding of large numbers.
+        steps = math.ceil(budget.flops / (model.training_flops * step_tokens) * (1 - 1e-12))
+    else:
+        steps = math.ceil((budget.tokens or budget.tokens_per_parameter * model.total) / step_tokens)
+    if steps * step_tokens > MOST_TOKENS + step_tokens:
+        raise ConfigError(f"The budget is {steps * step_tokens:.3g} tokens of this model: at most {MOST_TOKENS:.0e}.")
+    return max(1, steps)
 
 
 def vocabulary_of(config: RunConfig) -> int:

@@ -8,6 +8,7 @@ from harness.composition import run_config
 from harness.config import ConfigError
 from harness.planning.cost import cost, description
 from harness.planning.plan import resolve
+from harness.studies.sweep import expand, load_sweep
 
 SMALL = ["experiment=tiny", "tokenizer=bytes", "corpus=synthetic"]
 
@@ -107,3 +108,39 @@ def test_a_description_adds_up():
     parts = ("weights", "gradients", "optimizer", "activations_estimated")
     assert found["training_bytes"] == sum(found[f"training_bytes_of_{part}"] for part in parts)
     assert found["training_bytes_of_optimizer"] == 2 * 4 * found["parameters"]
+
+
+@pytest.mark.parametrize("overrides", [[], ["data.batch_size=3"], ["architecture.width=64", "data.sequence_length=64"]])
+@pytest.mark.parametrize("steps", [1, 7, 10**9 + 7])
+def test_a_budget_in_flops_is_rounded_up_to_whole_steps(overrides, steps):
+    by_tokens = plan(*overrides, "budget.tokens=1")
+    one_step = by_tokens.account.training_flops * by_tokens.tokens
+    for flops, expected in ((steps * one_step, steps), (steps * one_step * (1 + 1e-10), steps + 1)):
+        found = plan(*overrides, "budget.tokens=null", f"budget.flops={float(flops)!r}")
+        assert found.steps == expected
+        assert found.flops == expected * one_step
+
+
+def test_tokens_win_over_flops_and_flops_over_tokens_per_parameter():
+    assert plan("budget.tokens=1000", "budget.flops=1e18").id == plan("budget.tokens=1000").id
+    by_flops = plan("budget.tokens=null", "budget.flops=1e12", "budget.tokens_per_parameter=1")
+    assert by_flops.id == plan("budget.tokens=null", "budget.flops=1e12").id
+    assert 1e12 <= by_flops.flops < 1.01e12
+
+
+def test_runs_of_one_isoflop_curve_differ_in_size_and_tokens_and_cost_the_same(tmp_path):
+    (tmp_path / "iso.yaml").write_text(
+        "base: [scale=ladder, tokenizer=bytes, corpus=synthetic, budget.tokens=null]\n"
+        "axes: {budget.flops: [1.0e+12, 4.0e+12], scale.width: [16, 32, 48]}\n"
+    )
+    plans = [resolve(config) for config in expand(load_sweep(str(tmp_path / "iso.yaml")))]
+    for budget, curve in ((1e12, plans[:3]), (4e12, plans[3:])):
+        assert all(budget <= p.flops < budget + p.flops / p.steps for p in curve)
+        sizes, tokens = [p.account.non_embedding for p in curve], [p.tokens for p in curve]
+        assert sizes == sorted(set(sizes))
+        assert tokens == sorted(set(tokens), reverse=True)
+
+
+def test_a_budget_that_nobody_trains_is_refused():
+    with pytest.raises(ConfigError, match=r"The budget is .* tokens of this model: at most 1e\+15"):
+        plan("budget.tokens=null", "budget.flops=1e30")

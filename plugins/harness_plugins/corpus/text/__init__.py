@@ -17,9 +17,10 @@ HARNESS_INTERFACE = 1
 
 @dataclass(kw_only=True)
 class Text(CorpusConfig):
-    """Files, folders, globs, JSONL. One document a file, or one a row of a .jsonl file; all UTF-8.
+    """Files, folders, globs, JSONL. One document a file, or one a row of a .jsonl file; all UTF-8, also as .gz, .zst.
 
-    What determines a result is the content, in order: files may be moved and renamed as long as their order stays.
+    What determines a result is the content, in order: files may be moved, renamed and compressed as long as their
+    order stays.
     """
 
     path: str | list[str] = option(
@@ -27,7 +28,9 @@ class Text(CorpusConfig):
     )
     field: str = option("text", "the field of a .jsonl row that holds the document", identity=False)
     suffixes: list[str] = option(
-        [".txt", ".md", ".rst", ".py", ".jsonl"], "endings of the files that a folder is searched for", identity=False
+        [".txt", ".md", ".rst", ".py", ".jsonl"],
+        "endings of the files that a folder is searched for, compressed or not",
+        identity=False,
     )
 
     def fingerprint(self) -> str:

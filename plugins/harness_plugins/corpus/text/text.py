@@ -6,6 +6,7 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.data.packed import bare
 from harness.errors import UserError
 
 
@@ -25,7 +26,7 @@ def _files_of(entry: str, suffixes: Sequence[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix in suffixes and p.is_file() and not _is_hidden(p, path))
+        found = sorted(p for p in path.rglob("*") if _ends_in(p, suffixes) and p.is_file() and not _is_hidden(p, path))
         if not found:
             raise UserError(f"corpus.path={entry} is a folder without any file that ends in {', '.join(suffixes)}.")
         return found
@@ -33,6 +34,10 @@ def _files_of(entry: str, suffixes: Sequence[str]) -> list[Path]:
     if not found:
         raise UserError(f"corpus.path={entry}: there is no such file, folder or match, seen from {Path.cwd()}.")
     return found
+
+
+def _ends_in(path: Path, suffixes: Sequence[str]) -> bool:
+    return path.suffix in suffixes or bare(path).suffix in suffixes
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
