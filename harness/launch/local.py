@@ -6,9 +6,6 @@ which saves a checkpoint first.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,10 +13,15 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from harness.data.shards import cores
 from harness.errors import RunFailed, UserError
+from harness.launch.fork import fork, redirect, tell
+
+#: Seconds that children have to end after a second Ctrl-C.
+HURRY = 3.0
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Outcome:
 @dataclass
 class _Running:
     job: Job
-    process: multiprocessing.process.BaseProcess
+    process: BaseProcess
     gpu: int | None
 
 
@@ -78,8 +80,7 @@ class Pool:
     def _start(self, job: Job) -> None:
         busy = {running.gpu for running in self.running}
         gpu = next((g for g in range(self.gpus) if g not in busy), None)
-        process = multiprocessing.get_context("fork").Process(target=_child, args=(job, gpu, os.getpid()))
-        process.start()
+        process = fork(lambda: _child(job, gpu))
         self.running.append(_Running(job, process, gpu))
 
     def _reap(self) -> list[Outcome]:
@@ -88,13 +89,19 @@ class Pool:
         return [_outcome(running) for running in ended]
 
     def _stop(self) -> None:
-        for running in self.running:
-            if running.process.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(running.process.pid, signal.SIGINT)
-        for running in self.running:
-            running.process.join()
+        try:
+            self._end(signal.SIGINT)
+        except KeyboardInterrupt:  # a second Ctrl-C: not even a checkpoint is waited for
+            self._end(signal.SIGINT, HURRY)
+            self._end(signal.SIGKILL)
         self.running = []
+
+    def _end(self, number: int, seconds: float | None = None) -> None:
+        for running in self.running:
+            tell(running.process, number)
+        deadline = seconds and time.monotonic() + seconds
+        for running in self.running:
+            running.process.join(deadline and max(0.0, deadline - time.monotonic()))
 
 
 def gpus_here(accelerator: str = "auto") -> int:
@@ -126,17 +133,13 @@ def _last_words(log: Path, code: int) -> str:
     return lines[-1] if lines else f"exit code {code}"
 
 
-def _child(job: Job, gpu: int | None, parent: int) -> None:
-    os.setpgid(0, 0)
-    _die_with(parent)
+def _child(job: Job, gpu: int | None) -> int:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(job.log, "a", buffering=1) as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        sys.stdout = sys.stderr = log
-        os._exit(_guarded(job))
+    with open(job.log, "a") as log:
+        redirect(log.fileno())
+        return _guarded(job)
 
 
 def _guarded(job: Job) -> int:
@@ -154,11 +157,3 @@ def _guarded(job: Job) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code
-
-
-def _die_with(parent: int) -> None:
-    """Asks Linux for SIGTERM when the parent dies, so that nothing trains on unseen."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
