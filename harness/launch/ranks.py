@@ -89,7 +89,7 @@ def _environment(devices: int, gpus: Sequence[int | str], port: int) -> dict[str
 def _store(listener: socket.socket, devices: int) -> Any:
     """Where the ranks meet, on the port that was listened at before they were forked. It starts threads, so it comes
     after the forks; a rank that was faster waits in the queue."""
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     host, port = listener.getsockname()
     return TCPStore(host, port, devices, True, wait_for_workers=False, master_listen_fd=os.dup(listener.fileno()))

@@ -38,10 +38,10 @@ def test_every_hook_has_a_docstring():
 
 
 def test_nothing_is_unpickled_or_evaluated():
-    """Except what a child process of ours hands back to Hydra through a private folder."""
+    """Except what a child process of ours hands back: to Hydra through a private folder, its error through a pipe."""
     pattern = re.compile(r"(?<![.\w])(pickle\.loads?|torch\.load|eval|exec)\(|_target_|trust_remote_code=True")
     found = {str(f.relative_to(ROOT)) for f in SOURCES if pattern.search(f.read_text())}
-    assert found <= {"harness/launch/hydra.py", "plugins/hydra_plugins/harness_launcher.py"}
+    assert found <= {"harness/launch/hydra.py", "harness/launch/ranks.py", "plugins/hydra_plugins/harness_launcher.py"}
 
 
 def test_the_packages_are_typed_and_short():
