@@ -52,10 +52,11 @@ class PositionConfig(PluginConfig):
 
 @dataclass(kw_only=True)
 class AttentionConfig(PluginConfig):
-    """``build(width, position)``: a module, (hidden_BTC, positions, view, state) → (hidden_BTC, state).
+    """``build(width, position)``: a module, (hidden_BTC, positions, seen, state) → (hidden_BTC, state).
 
-    positions: what ``position.prepare`` made, for ``position.rotate``; view: a `harness.models.visibility.View`, the
-    visibility and its lowering, shared by all layers. ``start(batch, length)``: an empty decoding state of the layer.
+    positions: what ``position.prepare`` made, for ``position.rotate``; seen: what the module's ``lower(view)`` made of
+    a `harness.models.visibility.View`, tensors and flags, outside of what is compiled and computed again. ``start(batch,
+    length)``: an empty decoding state of the layer.
     """
 
     def head_width(self, width: int) -> int:

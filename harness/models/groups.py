@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 from harness.config import ConfigError
 from harness.errors import suggest
 from harness.interfaces.optimizer import OptimizerConfig, Trained
+from harness.models.blocks import blocks
 from harness.models.roles import roles
 
 K = TypeVar("K", bound=Hashable)
@@ -80,9 +81,3 @@ def _depths(model: Any) -> dict[str, int]:
         else:
             depths[name] = 0 if id(parameter) in after or name.startswith("heads.") else count
     return depths
-
-
-def blocks(model: Any) -> list[nn.Module]:
-    """The layers of a body, which are sharded, compiled and computed again one by one; none where it has no
-    ``layers()``."""
-    return list(model.body.layers()) if hasattr(model.body, "layers") else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
@@ -68,9 +69,20 @@ def _holds(condition: Condition, query: torch.Tensor, key: torch.Tensor) -> torc
     raise TypeError(f"{type(condition).__name__} is not a condition that attention can be lowered to")
 
 
+class Seen(NamedTuple):
+    """What one layer is told of the visibility: plain tensors and flags, so that a block can be compiled.
+
+    is_causal, mask: as `lower` makes them. offset: places before those of this pass, which the decoding state holds.
+    """
+
+    is_causal: bool
+    mask: torch.Tensor | None
+    offset: int
+
+
 @dataclass
 class View:
-    """What the places of one forward pass see: the symbol, and its lowering, made once for all layers.
+    """What the places of one forward pass see: the symbol, and its lowering, made once for all layers that share it.
 
     queries: places of this pass; offset: places before them, which the decoding state holds.
     """
@@ -79,12 +91,13 @@ class View:
     queries: int
     offset: int
     device: torch.device
-    _lowered: dict[int | None, tuple[bool, torch.Tensor | None]] = field(default_factory=dict)
+    _lowered: dict[int | None, Seen] = field(default_factory=dict)
 
-    def lower(self, window: int | None = None) -> tuple[bool, torch.Tensor | None]:
-        """`lower` of the visibility, narrowed to a window of so many places."""
+    def lower(self, window: int | None = None) -> Seen:
+        """The visibility, narrowed to a window of so many places, lowered."""
         if window not in self._lowered:
             narrowed = self.visibility if window is None else self.visibility & Window(window)
             keys = self.offset + self.queries
-            self._lowered[window] = lower(narrowed, self.queries, keys, self.offset, self.device)
+            lowered = lower(narrowed, self.queries, keys, self.offset, self.device)
+            self._lowered[window] = Seen(*lowered, self.offset)
         return self._lowered[window]

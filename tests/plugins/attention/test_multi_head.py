@@ -43,7 +43,7 @@ def test_it_is_the_equation(heads, shared, window):
     module = options.build(WIDTH, Position())
     hidden_BTC = torch.randn(2, LENGTH, WIDTH)
     view = View(Visibility((Causal(),)), LENGTH, 0, hidden_BTC.device)
-    found, _ = module(hidden_BTC, None, view)
+    found, _ = module(hidden_BTC, None, module.lower(view))
     torch.testing.assert_close(found, by_hand(module, hidden_BTC, heads, shared, window), rtol=1e-4, atol=1e-5)
 
 
@@ -54,8 +54,9 @@ def test_padding_on_the_left_changes_nothing_and_makes_no_nan():
     hidden_BTC = torch.randn(1, LENGTH, WIDTH)
     padded_BTC = torch.cat((torch.full((1, 3, WIDTH), 9.0), hidden_BTC), dim=1)
     device = hidden_BTC.device
-    alone, _ = module(hidden_BTC, None, View(Visibility((Causal(),)), LENGTH, 0, device))
-    found, _ = module(padded_BTC, None, View(Causal() & NotBefore(torch.tensor([3])), LENGTH + 3, 0, device))
+    causal, padded = Visibility((Causal(),)), Causal() & NotBefore(torch.tensor([3]))
+    alone, _ = module(hidden_BTC, None, module.lower(View(causal, LENGTH, 0, device)))
+    found, _ = module(padded_BTC, None, module.lower(View(padded, LENGTH + 3, 0, device)))
     torch.testing.assert_close(found[:, 3:], alone)
     assert found.isfinite().all()
 

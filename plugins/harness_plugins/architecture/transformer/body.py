@@ -40,16 +40,16 @@ class Block(nn.Module):
         return self.attention.start(batch, length)
 
     def forward(
-        self, hidden_BTC: torch.Tensor, positions: Any, view: View, state: Any
+        self, hidden_BTC: torch.Tensor, positions: Any, seen: Any, state: Any
     ) -> tuple[torch.Tensor, Any, dict[str, tuple[torch.Tensor, float]]]:
-        """(hidden_BTC, state, auxiliary losses)."""
-        seen_BTC = self.attention_norm(hidden_BTC) if self.pre else hidden_BTC
-        mixed_BTC, state = self.attention(seen_BTC, positions, view, state)
+        """(hidden_BTC, state, auxiliary losses). seen: what the attention's `lower` made of the visibility."""
+        normed_BTC = self.attention_norm(hidden_BTC) if self.pre else hidden_BTC
+        mixed_BTC, state = self.attention(normed_BTC, positions, seen, state)
         hidden_BTC = hidden_BTC + self.dropout(mixed_BTC)
         hidden_BTC = hidden_BTC if self.pre else self.attention_norm(hidden_BTC)
 
-        seen_BTC = self.feedforward_norm(hidden_BTC) if self.pre else hidden_BTC
-        computed_BTC, auxiliary = self.feedforward(seen_BTC)
+        normed_BTC = self.feedforward_norm(hidden_BTC) if self.pre else hidden_BTC
+        computed_BTC, auxiliary = self.feedforward(normed_BTC)
         hidden_BTC = hidden_BTC + self.dropout(computed_BTC)
         return hidden_BTC if self.pre else self.feedforward_norm(hidden_BTC), state, auxiliary
 
@@ -100,7 +100,8 @@ class Transformer(nn.Module):
         auxiliary: dict[str, tuple[torch.Tensor, float]] = {}
         for layer, block in enumerate(self.layers()):
             before = state.layers[layer] if state is not None else None
-            hidden_BTC, after, losses = block(hidden_BTC, prepared, view, before)
+            seen = block.attention.lower(view)  # here and not in the block, which is compiled and computed again
+            hidden_BTC, after, losses = block(hidden_BTC, prepared, seen, before)
             if state is not None:
                 state.layers[layer] = after
             for name, (value, count) in losses.items():

@@ -10,7 +10,7 @@ from torch import nn
 
 from harness.models.cache import KeyValueCache
 from harness.models.position import Position
-from harness.models.visibility import View
+from harness.models.visibility import Seen, View
 
 if TYPE_CHECKING:
     from harness_plugins.attention.multi_head import MultiHeadConfig
@@ -35,33 +35,36 @@ class MultiHead(nn.Module):
         self.queries = nn.Linear(width, config.heads * self.head_width, bias=config.bias)
         self.keys = nn.Linear(width, config.shared_heads * self.head_width, bias=config.bias)
         self.values = nn.Linear(width, config.shared_heads * self.head_width, bias=config.bias)
-        self.out = nn.Linear(width, width, bias=config.bias)
+        self.out = nn.Linear(config.heads * self.head_width, width, bias=config.bias)
         self._rotate = position.rotate  # a bound method: the position belongs to the body, not to each layer
 
     def start(self, batch: int, length: int) -> KeyValueCache:
         """An empty decoding state."""
         return KeyValueCache(length)
 
+    def lower(self, view: View) -> Seen:
+        """What `forward` is told of the visibility."""
+        return view.lower(self.window)
+
     def forward(
-        self, hidden_BTC: torch.Tensor, positions: Any, view: View, state: KeyValueCache | None = None
+        self, hidden_BTC: torch.Tensor, positions: Any, seen: Seen, state: KeyValueCache | None = None
     ) -> tuple[torch.Tensor, KeyValueCache | None]:
         """positions: what `Position.prepare` made of this pass's places."""
         queries_BHTD = self._rotate(self._heads(self.queries(hidden_BTC)), positions).transpose(1, 2)
         keys_BHTD = self._rotate(self._heads(self.keys(hidden_BTC)), positions).transpose(1, 2)
         values_BHTD = self._heads(self.values(hidden_BTC)).transpose(1, 2)
         if state is not None:
-            keys_BHTD, values_BHTD = state.extend(keys_BHTD, values_BHTD, view.offset)
-        is_causal, mask = view.lower(self.window)
+            keys_BHTD, values_BHTD = state.extend(keys_BHTD, values_BHTD, seen.offset)
         grouped = self.repeats > 1
-        if grouped and mask is not None:  # on GPUs the one fused kernel that takes groups takes no mask
+        if grouped and seen.mask is not None:  # on GPUs the one fused kernel that takes groups takes no mask
             grouped = False
             keys_BHTD, values_BHTD = (x.repeat_interleave(self.repeats, dim=1) for x in (keys_BHTD, values_BHTD))
         mixed_BHTD = F.scaled_dot_product_attention(
             queries_BHTD,
             keys_BHTD,
             values_BHTD,
-            attn_mask=mask,
-            is_causal=is_causal,
+            attn_mask=seen.mask,
+            is_causal=seen.is_causal,
             dropout_p=self.dropout if self.training else 0.0,
             enable_gqa=grouped,
         )
