@@ -10,6 +10,7 @@
       checkpoints/step-00000120/   model.safetensors, optimizer.safetensors, *.json, checksums.json
       scores.json     score rows
       samples/        sample-level outputs, one Parquet file for each task and checkpoint
+      .attempt/       only while it is carried out: `harness.lease`
 """
 
 from __future__ import annotations
@@ -17,25 +18,31 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
+import math
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.lease import ATTEMPT, Lease, take
 
 CHECKSUMS = "checksums.json"
+#: The states that a run's attempt can end in by its own word; "killed" is said of it by the next one.
+ENDS = ("finished", "failed", "interrupted")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """The file is there whole or not at all, also after a crash."""
     data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if ATTEMPT not in path.parts:  # an attempt's folder that is gone stays gone
+        path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -84,19 +91,28 @@ def new_folder(final: Path) -> Iterator[Path]:
     beside = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}-"))
     try:
         yield beside
-        files = sorted(str(f.relative_to(beside)) for f in beside.rglob("*") if f.is_file())
-        write_json(beside / CHECKSUMS, {name: checksum(beside / name) for name in files})
-        for name in files:
-            _sync(beside / name)
+        _seal(beside)
         beside.chmod(0o755)
-        try:
-            beside.rename(final)
-        except OSError:
-            if not is_whole(final):
-                raise
-        _sync(final.parent)
+        _rename_folder(beside, final)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _seal(folder: Path, checksums: Mapping[str, str] | None = None) -> None:
+    """Writes the checksums (counted here where they are not given) and brings all files to the disk."""
+    files = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+    write_json(folder / CHECKSUMS, dict(checksums or {name: checksum(folder / name) for name in files}))
+    for name in files:
+        _sync(folder / name)
+
+
+def _rename_folder(beside: Path, final: Path) -> None:
+    try:
+        beside.rename(final)
+    except OSError:
+        if not is_whole(final):
+            raise
+    _sync(final.parent)
 
 
 def _sync(path: Path) -> None:
@@ -133,9 +149,12 @@ def locked(path: Path, waiting: str = "") -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RunDir:
-    """The directory of one run."""
+    """The directory of one run. held: the lease, where this process carries the run out; then all that is written
+    is written in the attempt's folder and renamed out of it, and raises LeaseLost once another has taken the run over.
+    Children forked by the holder may write with it, too."""
 
     path: Path
+    held: Lease | None = field(default=None, compare=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -144,29 +163,113 @@ class RunDir:
     def exists(self) -> bool:
         return (self.path / "manifest.json").is_file()
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
-        """Only one process at a time carries a run out; another one waits here."""
-        return locked(
-            self.path.parent / ".locks" / self.id, f"{self.id}: another process is at it; waiting for its end"
-        )
-
-    def in_hand(self) -> bool:
-        """Whether a process is carrying it out now, as far as the file system's locks reach."""
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[RunDir]:
+        """Only one process at a time carries a run out; another one says who does, and waits here for the end."""
+        lease = take(self.path)
         try:
-            with open(self.path.parent / ".locks" / self.id) as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+            held = RunDir(self.path, lease)
+            if lease.before and held.exists():
+                held.update_manifest()  # how far the other came is known only now
+            yield held
+        finally:
+            lease.release()
+
+    # ------------------------------------------------------------------------------------ writing
+
+    def write(self, name: str, content: str) -> None:
+        """A file of the directory: there whole or not at all."""
+        if self.held is None:
+            write_atomic(self.path / name, content)
+            return
+        with self.held.fenced() as folder:
+            (folder / name).write_text(content, encoding="utf-8")
+            _sync(folder / name)
+            (folder / name).rename(self.path / name)
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+    def stage(self, name: str) -> Path:
+        """A folder of that name in the attempt's, for one or several processes to fill; `publish` puts it in place."""
+        assert self.held is not None
+        with self.held.fenced() as folder:
+            (folder / name).mkdir(exist_ok=True)
+            return folder / name
+
+    def publish(self, staged: Path, final: Path, checksums: Mapping[str, str] | None = None) -> None:
+        """Checksums a staged folder, brings it to the disk and renames it into place. checksums: by file name, where
+        they are known already. A damaged folder in its place gives way; a whole one stays. Raises LeaseLost."""
+        assert self.held is not None
+        with self.held.fenced():
+            _seal(staged, checksums)
+            final.parent.mkdir(exist_ok=True)
+            if final.exists() and not is_whole(final):
+                self.remove(final)
+            self.held.check()
+            _rename_folder(staged, final)
+        shutil.rmtree(staged, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def new_folder(self, final: Path) -> Iterator[Path]:
+        """A folder for one process to fill, which is then put in place; nothing of it stays where that fails."""
+        if self.held is None:
+            with new_folder(final) as beside:
+                yield beside
+            return
+        staged = self.stage(final.name)
+        try:
+            with self.held.fenced():
+                yield staged
+            self.publish(staged, final)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def remove(self, folder: Path) -> None:
+        """Removes a folder of the directory, such as a checkpoint, if it is there. Raises LeaseLost."""
+        if self.held is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        with self.held.fenced() as attempt, contextlib.suppress(FileNotFoundError):
+            gone = next(p for k in itertools.count() if not (p := attempt / f"{folder.name}-removed-{k}").exists())
+            folder.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def move_aside(self) -> None:
+        """To ``runs/.aside/<id>-<k>``, where no table looks for it; the lease goes on over an empty directory."""
+        assert self.held is not None
+        folder = self.path.parent / ".aside"
+        folder.mkdir(exist_ok=True)
+        self.held.move_aside(next(p for k in itertools.count(1) if not (p := folder / f"{self.id}-{k}").exists()))
+
+    def at_step(self, step: int) -> None:
+        """Says that so many optimizer steps are done; the first word of an attempt is the step it begins at."""
+        if self.held:
+            self.held.at_step(step)
+
+    # ----------------------------------------------------------------------- manifest and config
 
     def manifest(self) -> dict[str, Any]:
         return _read_mapping(self.path / "manifest.json")
 
     def update_manifest(self, **values: Any) -> None:
-        now = self.manifest() if self.exists() else {}
-        write_json(self.path / "manifest.json", {**now, **values})
+        """Sets values. With a lease the attempts are told, too: a list of token, host, pid, from_step, to_step and
+        how each ended, of all that took a step; sum of to_step − from_step: the optimizer steps that were taken."""
+        new = {**(self.manifest() if self.exists() else {}), **values}
+        if self.held:
+            new["attempts"] = self._attempts(new.get("attempts", []), new.get("state"))
+        self.write_json("manifest.json", new)
+
+    def _attempts(self, told: list[dict[str, Any]], state: Any) -> list[dict[str, Any]]:
+        assert self.held is not None
+        before, own = self.held.before, self.held.holder()
+        kept = {entry["token"]: {**entry, "ended": entry["ended"] or "killed"} for entry in told}
+        if before and before.step is not None and kept.get(before.token, {"ended": "killed"})["ended"] == "killed":
+            kept[before.token] = before.attempt("killed")
+        kept.pop(own.token, None)
+        if own.step is not None:
+            kept[own.token] = own.attempt(state if state in ENDS else None)
+        return list(kept.values())
 
     def config(self) -> dict[str, Any]:
         return _read_mapping(self.path / "config.json")
@@ -178,8 +281,16 @@ class RunDir:
     # ------------------------------------------------------------------------------------ metrics
 
     def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        if self.held is None:
+            with open(self.path / "metrics.jsonl", "ab") as file:
+                file.write(lines)
+            return
+        if self.held.metrics is None:
+            self.forget_metrics_after(math.inf)
+        with self.held.fenced():
+            assert self.held.metrics is not None
+            self.held.metrics.write(lines)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All whole lines; a line cut short by a crash is passed over."""
@@ -193,10 +304,24 @@ class RunDir:
                 rows.append(json.loads(line))
         return rows
 
-    def forget_metrics_after(self, step: int) -> None:
-        """Drops lines of steps that will be done again."""
-        kept = [row for row in self.metrics() if row["step"] <= step]
-        write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+    def forget_metrics_after(self, step: float) -> None:
+        """Drops lines of steps that will be done again.
+
+        With a lease the file is always made anew and kept open: what a holder of old still adds goes to a file
+        that has no name any more.
+        """
+        kept = "".join(json.dumps(row) + "\n" for row in self.metrics() if row["step"] <= step)
+        if self.held is None:
+            write_atomic(self.path / "metrics.jsonl", kept)
+            return
+        with self.held.fenced() as folder:
+            file = open(folder / "metrics.jsonl", "wb", buffering=0)  # noqa: SIM115 - closed with the lease
+            file.write(kept.encode())
+            os.fsync(file.fileno())
+            os.rename(file.name, self.path / "metrics.jsonl")
+            if self.held.metrics:
+                self.held.metrics.close()
+            self.held.metrics = file
 
     # -------------------------------------------------------------------------------- checkpoints
 
@@ -224,7 +349,7 @@ class RunDir:
         with locked(self.path / ".scores.lock"):
             kept = {(r["checkpoint"], r["task"], r["metric"]): r for r in self.scores()}
             kept |= {(r["checkpoint"], r["task"], r["metric"]): r for r in rows}
-            write_json(self.path / "scores.json", list(kept.values()))
+            self.write_json("scores.json", list(kept.values()))
 
 
 def open_run(run: str, runs: str) -> RunDir:

@@ -14,7 +14,7 @@ from harness.launch.fingerprint import fingerprint, followed
 from harness.launch.progress import Tokenising
 from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
-from harness.rundir import RunDir, write_json
+from harness.rundir import RunDir
 from harness.schema import RunConfig
 
 
@@ -41,8 +41,8 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     data = dataset(plan.config, None if quiet else Tokenising())
     if data.fingerprint != plan.identity["data"]:
         raise UserError(f"The corpus of run {plan.id} has changed since it was planned. Start again when it rests.")
-    with run.alone():
-        decision = start(plan)  # decided again: another process may have carried it out meanwhile
+    with run.lease() as run:
+        decision = start(plan, run)  # decided again: another process may have carried it out meanwhile
         if decision.action != "reuse":
             begin(plan, run, resumes=decision.action == "resume")
             job = TrainingJob(
@@ -63,7 +63,7 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
     before, made_by = run.manifest() if resumes else {}, code(config)
     digest = followed({"digest": before["code"]["digest"]} if before else {}, {"digest": made_by["digest"]})
     run.path.mkdir(parents=True, exist_ok=True)
-    write_json(run.path / "config.json", to_mapping(config))
+    run.write_json("config.json", to_mapping(config))
     run.update_manifest(
         id=plan.id,
         created=run.manifest().get("created")

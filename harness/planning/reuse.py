@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,16 +57,10 @@ def allowed(plan: Plan) -> Decision:
     return decision
 
 
-def start(plan: Plan) -> Decision:
-    """The decision, carried out as far as the directory goes: an old one is moved aside for retrain=true."""
+def start(plan: Plan, held: RunDir) -> Decision:
+    """The decision, carried out under a lease as far as the directory goes: an old one is moved aside for
+    retrain=true."""
     decision = allowed(plan)
     if plan.config.retrain and decision.run.exists():
-        _move_aside(decision.run.path)
+        held.move_aside()
     return decision
-
-
-def _move_aside(path: Path) -> None:
-    """To ``runs/.aside/<id>-<k>``, where no table looks for it."""
-    folder = path.parent / ".aside"
-    folder.mkdir(exist_ok=True)
-    path.rename(next(p for k in itertools.count(1) if not (p := folder / f"{path.name}-{k}").exists()))

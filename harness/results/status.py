@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.lease import alive
 from harness.results.rows import Row, run_row
 from harness.rundir import RunDir
 
@@ -22,14 +23,16 @@ def status(runs: Iterable[RunDir]) -> list[Row]:
     Columns: id, state, step, steps, loss (nats per token; held out where the run is finished),
     tokens_per_second, left (seconds at the present speed), ago (seconds since the last sign of life).
     """
-    rows = [_progress(row, run.path) for run in runs if (row := run_row(run.path))]
+    found = {run.path: row for run in runs if (row := run_row(run.path))}
+    living = alive([folder for folder, row in found.items() if row["state"] == "running"])
+    rows = [_progress(row, folder, folder in living) for folder, row in found.items()]
     return sorted(rows, key=lambda row: (_ORDER.index(row["state"]) if row["state"] in _ORDER else 99, row["id"]))
 
 
-def _progress(run: Row, folder: Path) -> Row:
+def _progress(run: Row, folder: Path, lives: bool) -> Row:
     finished = run["state"] == "finished"
-    # A process that was killed could not say so; nobody holds the run's lock then.
-    state = "killed" if run["state"] == "running" and not RunDir(folder).in_hand() else run["state"]
+    # A process that was killed could not say so; nobody holds the run's lease then.
+    state = "killed" if run["state"] == "running" and not lives else run["state"]
     last, ago = ({}, None) if finished else last_metrics(folder)
     speed = run["tokens_per_second"] if finished else last.get("tokens_per_second")
     step = run["steps"] if finished else last.get("step")

@@ -25,7 +25,7 @@ def test_a_running_run_shows_its_last_line_and_the_time_left(tmp_path):
     run.append_metrics([{"step": s, "loss": 5 - s / 100, "tokens_per_second": 1024.0} for s in (10, 20)])
     with open(run.path / "metrics.jsonl", "a") as file:
         file.write('{"step": 30, "lo')  # a crash cut it short
-    with run.alone():
+    with run.lease():
         (row,) = status([run])
     assert (row["state"], row["step"], row["steps"], row["loss"]) == ("running", 20, 100, 4.8)
     assert row["left"] == pytest.approx(80), "80 steps of 1,024 tokens at 1,024 tokens a second"
