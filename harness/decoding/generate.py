@@ -41,7 +41,8 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        return _decode(model, prompts, sampler, max_new_tokens, ended, generator, head)
+        with torch.compiler.set_stance("force_eager"):  # every length would be a graph of its own
+            return _decode(model, prompts, sampler, max_new_tokens, ended, generator, head)
     finally:
         model.train(was_training)
 

@@ -20,7 +20,10 @@ class Mean(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.gain = gain
 
-    def forward(self, hidden_BTC: torch.Tensor, positions: Any, view: Any, state: Any = None) -> Any:
+    def lower(self, view: Any) -> None:
+        """Nothing of the visibility is needed."""
+
+    def forward(self, hidden_BTC: torch.Tensor, positions: Any, seen: Any, state: Any = None) -> Any:
         count_T1 = torch.arange(1, hidden_BTC.shape[1] + 1, device=hidden_BTC.device)[:, None]
         return self.gain * self.out(hidden_BTC.cumsum(dim=1) / count_T1), state
 
