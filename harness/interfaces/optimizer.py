@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.config import PluginConfig, option
+from harness.config import ConfigError, PluginConfig, option
 
 if TYPE_CHECKING:
     import torch
@@ -37,13 +37,37 @@ class OptimizerConfig(PluginConfig):
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
 
-    def state_numbers(self) -> float:
-        """Numbers of optimizer state for each parameter, for the memory account."""
+    def state_numbers(self, matrices: float) -> float:
+        """Numbers of optimizer state for each parameter, for the memory account. matrices: the share of the parameters
+        that stands in the body's matrices."""
         return 2
 
     def build(self, parameters: list[Trained]) -> Any:
         """parameters: everything that is trained."""
         raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class DecoupledDecayConfig(OptimizerConfig):
+    """Base of optimizers with two running means and a weight decay apart from the gradient (Loshchilov & Hutter 2019).
+    """
+
+    betas: list[float] = option([0.9, 0.95], "decay of the running mean of gradients, and of their squares")
+    weight_decay: float = option(0.1, "share of a weight lost in one step, as a multiple of the rate", minimum=0.0)
+    decayed: list[str] = option(
+        ["matrix", "embedding"], "roles of the parameters that decay: matrix, embedding, gain, bias"
+    )
+
+    def check(self) -> None:
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas={self.betas} must be two numbers from 0 up to but not including 1.")
+        unknown = set(self.decayed) - {"matrix", "embedding", "gain", "bias"}
+        if unknown:
+            raise ConfigError(f"decayed={self.decayed} names no role: {', '.join(sorted(unknown))}.")
+
+    def decay_of(self, one: Trained) -> float:
+        """The weight decay of a parameter, by its role."""
+        return self.weight_decay if one.role in self.decayed else 0.0
 
 
 @dataclass(kw_only=True)

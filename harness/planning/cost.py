@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.models.counting import account, inference_memory, training_memory
+from harness.models.counting import Account, account, inference_memory, training_memory
 from harness.planning.plan import ASSUMED_MFU, Plan, dataset, vocabulary_of
 from harness.schema import RunConfig
 
@@ -80,5 +80,11 @@ def _training_memory(config: RunConfig, vocabulary: int) -> Any:
         config.data.sequence_length,
         config.trainer.micro_batch or config.data.batch_size,
         config.trainer.precision,
-        config.optimizer.state_numbers(),
+        config.optimizer.state_numbers(_in_matrices(account(config.architecture, vocabulary, 1))),
     )
+
+
+def _in_matrices(model: Account) -> float:
+    """The share of the parameters in the body's matrices; gains and biases, which are few, are taken for such."""
+    within = sum(part.parameters for part in model.parts if not part.embedding and part.part != "head")
+    return within / model.total

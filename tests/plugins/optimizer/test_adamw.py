@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from harness.config import ConfigError, from_mapping
+from harness.interfaces.optimizer import Trained
 from harness.registry import registry
 
 
@@ -14,10 +15,12 @@ def adamw(**options: Any) -> Any:
     return from_mapping(registry().get("optimizer", "adamw"), {"name": "adamw", **options})
 
 
-def parameters() -> list[tuple[str, nn.Parameter, str]]:
+def parameters() -> list[Trained]:
     generator = torch.Generator().manual_seed(0)
     shapes = {"matrix": (3, 2), "embedding": (5, 2), "gain": (4,), "bias": (4,)}
-    return [(role, nn.Parameter(torch.randn(shape, generator=generator)), role) for role, shape in shapes.items()]
+    return [
+        Trained(role, nn.Parameter(torch.randn(shape, generator=generator)), role) for role, shape in shapes.items()
+    ]
 
 
 def test_steps_are_those_of_the_paper():
@@ -25,10 +28,12 @@ def test_steps_are_those_of_the_paper():
     trained = parameters()
     optimizer = adamw(lr=lr, betas=[beta1, beta2], eps=eps, weight_decay=decay).build(trained)
     slow = {
-        name: (p.detach().double(), 0.0, 0.0, 0.0 if role in ("gain", "bias") else decay) for name, p, role in trained
+        one.name: (one.parameter.detach().double(), 0.0, 0.0, 0.0 if one.role in ("gain", "bias") else decay)
+        for one in trained
     }
     for t in range(1, 6):
-        for name, p, _ in trained:
+        for one in trained:
+            name, p = one.name, one.parameter
             p.grad = torch.sin(p.detach() * t)
             theta, m, v, own_decay = slow[name]
             g = p.grad.double()
@@ -36,8 +41,8 @@ def test_steps_are_those_of_the_paper():
             step = (m / (1 - beta1**t)) / ((v / (1 - beta2**t)) ** 0.5 + eps)
             slow[name] = (theta - lr * step - lr * own_decay * theta, m, v, own_decay)
         optimizer.step()
-    for name, p, _ in trained:
-        torch.testing.assert_close(p.detach().double(), slow[name][0], rtol=1e-5, atol=1e-6)
+    for one in trained:
+        torch.testing.assert_close(one.parameter.detach().double(), slow[one.name][0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +52,14 @@ def test_steps_are_those_of_the_paper():
 def test_only_named_roles_decay(decayed: list[str], expected: set[str]):
     trained = parameters()
     optimizer = adamw(lr=0.1, weight_decay=0.5, decayed=decayed).build(trained)
-    before = {name: p.detach().clone() for name, p, _ in trained}
-    for _, p, _ in trained:
-        p.grad = torch.zeros_like(p)
+    before = {one.name: one.parameter.detach().clone() for one in trained}
+    for one in trained:
+        one.parameter.grad = torch.zeros_like(one.parameter)
     optimizer.step()
-    assert {name for name, p, _ in trained if not torch.equal(p, before[name])} == expected
+    after = {one.name: one.parameter.detach() for one in trained}
+    assert {name for name in after if not torch.equal(after[name], before[name])} == expected
     for name in expected:
-        after = next(p for n, p, _ in trained if n == name)
-        torch.testing.assert_close(after.detach(), before[name] * (1 - 0.1 * 0.5))
+        torch.testing.assert_close(after[name], before[name] * (1 - 0.1 * 0.5))
 
 
 def test_each_group_keeps_its_peak_rate():

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 
 def build(config: AdamWConfig, parameters: list[Trained]) -> torch.optim.AdamW:
-    groups = [
-        {**group, "weight_decay": config.weight_decay if decays else 0.0}
-        for decays, group in grouped(parameters, config.lr, lambda one: one.role in config.decayed)
-    ]
+    groups = [{**group, "weight_decay": decay} for decay, group in grouped(parameters, config.lr, config.decay_of)]
     # Fused takes a third of the time of foreach on one CPU core, too.
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps, fused=True)
