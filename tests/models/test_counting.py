@@ -13,6 +13,7 @@ VARIANTS = {
     "llama": {},
     "grouped queries": {"attention": {"name": "multi_head", "heads": 4, "key_value_heads": 2}},
     "multi-query": {"attention": {"name": "multi_head", "heads": 4, "key_value_heads": 1}},
+    "heads of their own width": {"attention": {"name": "multi_head", "heads": 3, "channels": 10, "bias": True}},
     "biased": {
         "attention": {"name": "multi_head", "bias": True},
         "feedforward": {"name": "gated", "bias": True},

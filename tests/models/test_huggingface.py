@@ -28,6 +28,9 @@ CASES = {
     "llama": ("llama", LLAMA),
     "llama multi-query": ("llama", {**LLAMA, "num_key_value_heads": 1, "rms_norm_eps": 1e-3}),
     "llama biased": ("llama", {**LLAMA, "attention_bias": True, "mlp_bias": True}),
+    "llama with heads of their own width": ("llama", {**LLAMA, "head_dim": 12}),
+    "mistral": ("mistral", {**LLAMA, "sliding_window": 7}),
+    "mistral without a window": ("mistral", {**LLAMA, "sliding_window": None, "head_dim": 6}),
     "llama tied": (
         "llama",
         {**LLAMA, "tie_word_embeddings": True, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
@@ -38,10 +41,10 @@ CASES = {
 @pytest.fixture(params=CASES.values(), ids=CASES.keys())
 def theirs(request):
     """A model of `transformers`, small, every parameter random: biases and gains too."""
-    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig
 
     model_type, values = request.param
-    config = {"gpt2": GPT2Config, "llama": LlamaConfig}[model_type](
+    config = {"gpt2": GPT2Config, "llama": LlamaConfig, "mistral": MistralConfig}[model_type](
         vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, **values
     )
     torch.manual_seed(0)
@@ -80,10 +83,11 @@ def test_weights_come_back_exactly(theirs):
 
 
 def test_the_config_comes_back(theirs):
+    from transformers import AutoConfig
+
     config, _ = ours_from(theirs)
     written = config_to_transformers(config, VOCABULARY)
-    again = type(theirs.config)(**written)
-    assert type(again) is type(theirs.config)
+    again = AutoConfig.for_model(**written)
     assert to_mapping(config_from_transformers(again.to_dict())) == to_mapping(config)
 
 
@@ -106,7 +110,7 @@ def small(transformer, **values):
     ("values", "message"),
     [
         ({"norm": "layernorm"}, "No model of transformers is made of"),
-        ({"attention": {"name": "multi_head", "window": 4}}, "attention.window=4"),
+        ({"attention": {"name": "multi_head", "window": 4, "bias": True}}, "window=4 is None in its llama, and .*bias"),
         ({"placement": "post"}, "placement=post"),
         ({"pattern": ["a"], "blocks": {"a": {"feedforward": {"hidden": 8}}}}, "blocks"),
     ],
@@ -122,7 +126,12 @@ def test_what_transformers_cannot_express_is_refused(transformer, values, messag
         ({"model_type": "mamba"}, "model_type=mamba cannot be taken"),
         ({"model_type": "gpt2", "scale_attn_weights": False}, "scale_attn_weights=False has no counterpart"),
         ({"model_type": "llama", "rope_parameters": {"rope_type": "llama3"}}, "rope_type=llama3 has no counterpart"),
-        ({"model_type": "llama", "head_dim": 16}, "head_dim=16 has no counterpart"),
+        (
+            {"model_type": "llama", "rope_parameters": None, "rope_scaling": {"type": "linear"}},
+            "rope_type=linear has no counterpart",
+        ),
+        ({"model_type": "llama", "hidden_size": "wide"}, "hidden_size='wide', where a whole number"),
+        ({"model_type": "llama", "vocab_size": None}, "vocab_size=None, where a whole number"),
         ({"model_type": "llama", "hidden_act": "tanh"}, "activation tanh has no counterpart"),
     ],
 )

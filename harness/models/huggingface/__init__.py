@@ -1,12 +1,13 @@
-"""Weights and configs from and to `transformers`, for GPT-2 and LLaMA. Nothing of `transformers` is imported.
+"""Weights and configs from and to `transformers`, for GPT-2, LLaMA and Mistral. Nothing of `transformers` is imported.
 
 Ours: the state dict of a `Model` and the Config of its architecture, the transformer.
-Theirs: the state dict of `GPT2LMHeadModel` or `LlamaForCausalLM`, and its config as a mapping (``config.to_dict()``).
+Theirs: the state dict of `GPT2LMHeadModel`, `LlamaForCausalLM` or `MistralForCausalLM`, and its config as a mapping
+(``config.to_dict()``). Whole folders are read and written by `harness.models.huggingface.folder`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.config import plugin_config, to_mapping
@@ -14,14 +15,15 @@ from harness.errors import UserError, suggest
 from harness.models.huggingface.family import OUR_HEAD, OUR_TOKENS, THEIR_HEAD, Family
 from harness.models.huggingface.gpt2 import GPT2
 from harness.models.huggingface.llama import LLAMA
+from harness.models.huggingface.mistral import MISTRAL
 
 if TYPE_CHECKING:
     import torch
 
 Tensors = Mapping[str, "torch.Tensor"]
 
-#: What can be told both ways, by their `model_type`.
-FAMILIES: dict[str, Family] = {"gpt2": GPT2, "llama": LLAMA}
+#: What can be told both ways, by their `model_type`. Of several that compute the same, the first is written.
+FAMILIES: dict[str, Family] = {"gpt2": GPT2, "llama": LLAMA, "mistral": MISTRAL}
 
 
 def config_from_transformers(theirs: Mapping[str, Any]) -> Any:
@@ -39,15 +41,17 @@ def config_from_transformers(theirs: Mapping[str, Any]) -> Any:
 
 def config_to_transformers(config: Any, vocabulary: int) -> dict[str, Any]:
     """Their config, as ``config.json`` has it. Raises UserError where their classes cannot express the architecture."""
-    theirs = {**_family(config).config(config), "vocab_size": vocabulary, "initializer_range": config.init_std}
-    here, there = _computes(config), _computes(config_from_transformers(theirs))
-    for name in here:
-        if here[name] != there.get(name):
-            raise UserError(
-                f"architecture.{name}={here[name]} cannot be told to transformers: its {theirs['model_type']} has "
-                f"{there.get(name)} there."
-            )
-    return theirs
+    differences = []
+    for family in _families(config):
+        theirs = {**family.config(config), "vocab_size": vocabulary, "initializer_range": config.init_std}
+        here, there = _computes(config), _computes(config_from_transformers(theirs))
+        different = next((name for name in here if here[name] != there.get(name)), None)
+        if different is None:
+            return theirs
+        differences.append(
+            f"architecture.{different}={here[different]} is {there.get(different)} in its {theirs['model_type']}"
+        )
+    raise UserError(f"This architecture cannot be told to transformers: {', and '.join(differences)}.")
 
 
 def state_from_transformers(theirs: Tensors, config: Any) -> dict[str, torch.Tensor]:
@@ -57,7 +61,7 @@ def state_from_transformers(theirs: Tensors, config: Any) -> dict[str, torch.Ten
     """
     from harness.models.meta import build_on_meta
 
-    family = _family(config)
+    family = _families(config)[0]
     if family.tokens not in theirs:  # a checkpoint of the body alone, as GPT-2's own
         theirs = {name if name == THEIR_HEAD else family.prefix + name: tensor for name, tensor in theirs.items()}
     left = {name for name in theirs if not name.endswith(_BUFFERS)}
@@ -84,7 +88,7 @@ def state_to_transformers(ours: Tensors, config: Any) -> dict[str, torch.Tensor]
     """Their state dict from ours: the inverse of `state_from_transformers`."""
     import torch
 
-    family = _family(config)
+    family = _families(config)[0]
     theirs: dict[str, torch.Tensor] = {}
     for row in family.rows(config):
         stacked = torch.cat([ours[name] for name in row.ours]) if len(row.ours) > 1 else ours[row.ours[0]]
@@ -101,23 +105,24 @@ _BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 _NO_MATTER = ("vocabulary", "dropout", "embedding_dropout", "residual_dropout", "init_std", "init_scale_residual")
 
 
-def _family(config: Any) -> Family:
-    """The model type that is made of the same parts."""
-    for family in FAMILIES.values():
-        if all(
-            getattr(config, kind, None) and getattr(config, kind).name == name for kind, name in family.parts.items()
-        ):
-            return family
-    raise UserError(
-        f"No model of transformers is made of this architecture's parts: known are {' and '.join(FAMILIES)}, "
-        f"of {' and of '.join(', '.join(family.parts.values()) for family in FAMILIES.values())}."
-    )
+def _families(config: Any) -> list[Family]:
+    """The model types that are made of the same parts; their tensors have the same names."""
+    found = [family for family in FAMILIES.values() if _parts(config, family.parts) == family.parts]
+    if not found:
+        known = (f"{name} ({', '.join(family.parts.values())})" for name, family in FAMILIES.items())
+        raise UserError(f"No model of transformers is made of this architecture's parts. Known are {'; '.join(known)}.")
+    return found
+
+
+def _parts(config: Any, kinds: Iterable[str]) -> dict[str, str | None]:
+    return {kind: getattr(getattr(config, kind, None), "name", None) for kind in kinds}
 
 
 def _computes(config: Any) -> dict[str, Any]:
     """What determines the logits, flat, with the options that stand for others resolved."""
     values = {name: value for name, value in _flat(to_mapping(config), "") if name.split(".")[-1] not in _NO_MATTER}
     resolved = {
+        "attention.channels": config.attention.head_width(config.width),
         "attention.key_value_heads": config.attention.shared_heads,
         "feedforward.hidden": config.feedforward.hidden_width(config.width),
         "feedforward.multiple": None,

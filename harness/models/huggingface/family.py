@@ -25,16 +25,27 @@ class Row:
 class Family:
     """A model type of theirs.
 
-    parts: the plugins that it is made of, by kind. prefix: of every name but the head's; tokens: their embedding table.
-    values, config: between their config and the values of ours. rows: every tensor.
+    parts: the plugins that it is made of, by kind. positions: their option for the longest sequence. prefix: of every
+    name but the head's; tokens: their embedding table. values, config: between their config and the values of ours.
+    rows: every tensor.
     """
 
     parts: Mapping[str, str]
+    positions: str
     prefix: str
     tokens: str
     values: Callable[[Mapping[str, Any]], dict[str, Any]]
     config: Callable[[Any], dict[str, Any]]
     rows: Callable[[Any], Iterator[Row]]
+
+
+def whole(theirs: Mapping[str, Any], name: str) -> int:
+    """One of their options that is a number of things. Raises UserError where it is missing or none."""
+    value = theirs.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        found = f"{name}={value!r}, where a whole number should be" if name in theirs else f"no {name}"
+        raise UserError(f"The config of this {theirs['model_type']} has {found}.")
+    return value
 
 
 def refuse(theirs: Mapping[str, Any], options: Mapping[str, Any]) -> None:

@@ -14,29 +14,30 @@ from harness.models.huggingface.family import (
     Row,
     activation,
     refuse,
+    whole,
 )
 
 
 def _values(theirs: Mapping[str, Any]) -> dict[str, Any]:
     refuse(theirs, {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False})
     return {
-        "vocabulary": theirs["vocab_size"],
-        "width": theirs["n_embd"],
-        "layers": theirs["n_layer"],
+        "vocabulary": whole(theirs, "vocab_size"),
+        "width": whole(theirs, "n_embd"),
+        "layers": whole(theirs, "n_layer"),
         "attention": {
             "name": "multi_head",
-            "heads": theirs["n_head"],
+            "heads": whole(theirs, "n_head"),
             "bias": True,
             "dropout": theirs.get("attn_pdrop", 0.0),
         },
-        "position": {"name": "learned", "length": theirs["n_positions"]},
+        "position": {"name": "learned", "length": whole(theirs, "n_positions")},
         "feedforward": {
             "name": "mlp",
-            "activation": activation(theirs["activation_function"]),
-            "hidden": theirs.get("n_inner") or 4 * theirs["n_embd"],
+            "activation": activation(theirs.get("activation_function", "gelu_new")),
+            "hidden": theirs.get("n_inner") or 4 * whole(theirs, "n_embd"),
             "bias": True,
         },
-        "norm": {"name": "layernorm", "epsilon": theirs["layer_norm_epsilon"]},
+        "norm": {"name": "layernorm", "epsilon": theirs.get("layer_norm_epsilon", 1e-5)},
         "head": {"name": "language_model", "tied": theirs.get("tie_word_embeddings", True)},
         "embedding_dropout": theirs.get("embd_pdrop", 0.0),
         "residual_dropout": theirs.get("resid_pdrop", 0.0),
@@ -86,6 +87,7 @@ def _rows(config: Any) -> Iterator[Row]:
 
 
 GPT2 = Family(
+    positions="n_positions",
     parts={
         "attention": "multi_head",
         "position": "learned",

@@ -14,56 +14,60 @@ from harness.models.huggingface.family import (
     Row,
     activation,
     refuse,
+    whole,
 )
 
 
-def _values(theirs: Mapping[str, Any]) -> dict[str, Any]:
-    width, heads = theirs["hidden_size"], theirs["num_attention_heads"]
+def values(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    width, heads = whole(theirs, "hidden_size"), whole(theirs, "num_attention_heads")
     rope = theirs.get("rope_parameters") or theirs.get("rope_scaling") or {}
     scaled = rope.get("rope_type") or rope.get("type") or "default"
-    head_dim = theirs.get("head_dim") or width // heads
-    refuse({**theirs, "rope_type": scaled, "head_dim": head_dim}, {"rope_type": "default", "head_dim": width // heads})
+    rotary = {"rope_type": scaled, "partial_rotary_factor": rope.get("partial_rotary_factor", 1.0)}
+    refuse({**theirs, **rotary}, {"rope_type": "default", "partial_rotary_factor": 1.0})
+    channels = theirs.get("head_dim") or None
     return {
-        "vocabulary": theirs["vocab_size"],
+        "vocabulary": whole(theirs, "vocab_size"),
         "width": width,
-        "layers": theirs["num_hidden_layers"],
+        "layers": whole(theirs, "num_hidden_layers"),
         "attention": {
             "name": "multi_head",
             "heads": heads,
             "key_value_heads": theirs.get("num_key_value_heads"),
+            "channels": None if channels and channels * heads == width else channels,
             "bias": theirs.get("attention_bias", False),
             "dropout": theirs.get("attention_dropout") or 0.0,
         },
         "position": {"name": "rotary", "base": rope.get("rope_theta") or theirs.get("rope_theta") or 10000.0},
         "feedforward": {
             "name": "gated",
-            "activation": activation(theirs["hidden_act"]),
-            "hidden": theirs["intermediate_size"],
+            "activation": activation(theirs.get("hidden_act", "silu")),
+            "hidden": whole(theirs, "intermediate_size"),
             "bias": theirs.get("mlp_bias", False),
         },
-        "norm": {"name": "rmsnorm", "epsilon": theirs["rms_norm_eps"]},
+        "norm": {"name": "rmsnorm", "epsilon": theirs.get("rms_norm_eps", 1e-6)},
         "head": {"name": "language_model", "tied": theirs.get("tie_word_embeddings", False)},
         "init_std": theirs.get("initializer_range", 0.02),
         "init_scale_residual": False,
     }
 
 
-def _config(config: Any) -> dict[str, Any]:
+def config(ours: Any) -> dict[str, Any]:
     return {
         "model_type": "llama",
         "architectures": ["LlamaForCausalLM"],
-        "hidden_size": config.width,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.attention.heads,
-        "num_key_value_heads": config.attention.shared_heads,
-        "attention_bias": config.attention.bias,
-        "attention_dropout": config.attention.dropout,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.position.base},
-        "intermediate_size": config.feedforward.hidden_width(config.width),
-        "hidden_act": THEIR_ACTIVATIONS[config.feedforward.activation],
-        "mlp_bias": config.feedforward.bias,
-        "rms_norm_eps": config.norm.epsilon,
-        "tie_word_embeddings": config.head.tied,
+        "hidden_size": ours.width,
+        "num_hidden_layers": ours.layers,
+        "num_attention_heads": ours.attention.heads,
+        "head_dim": ours.attention.head_width(ours.width),
+        "num_key_value_heads": ours.attention.shared_heads,
+        "attention_bias": ours.attention.bias,
+        "attention_dropout": ours.attention.dropout,
+        "rope_parameters": {"rope_type": "default", "rope_theta": ours.position.base},
+        "intermediate_size": ours.feedforward.hidden_width(ours.width),
+        "hidden_act": THEIR_ACTIVATIONS[ours.feedforward.activation],
+        "mlp_bias": ours.feedforward.bias,
+        "rms_norm_eps": ours.norm.epsilon,
+        "tie_word_embeddings": ours.head.tied,
     }
 
 
@@ -94,6 +98,7 @@ def _rows(config: Any) -> Iterator[Row]:
 
 
 LLAMA = Family(
+    positions="max_position_embeddings",
     parts={
         "attention": "multi_head",
         "position": "rotary",
@@ -103,7 +108,7 @@ LLAMA = Family(
     },
     prefix="model.",
     tokens="model.embed_tokens.weight",
-    values=_values,
-    config=_config,
+    values=values,
+    config=config,
     rows=_rows,
 )

@@ -15,9 +15,8 @@ def config(**values):
     return plugin_config("attention", {"name": "multi_head", **values}, "attention")
 
 
-def by_hand(module, hidden_BTC: torch.Tensor, heads: int, shared: int, window: int | None) -> torch.Tensor:
+def by_hand(module, hidden_BTC: torch.Tensor, heads: int, shared: int, channels: int, window: int | None):
     """softmax(qk/√D) v (Vaswani et al. 2017, equation 1) over what a causal window shows, one query at a time."""
-    channels = WIDTH // heads
     rows = []
     for hidden_TC in hidden_BTC:
         queries = module.queries(hidden_TC).view(LENGTH, heads, channels)
@@ -36,15 +35,17 @@ def by_hand(module, hidden_BTC: torch.Tensor, heads: int, shared: int, window: i
 
 @torch.no_grad()
 @pytest.mark.parametrize("window", [None, 1, 3])
-@pytest.mark.parametrize(("heads", "shared"), [(1, 1), (4, 4), (4, 2), (6, 1)])
-def test_it_is_the_equation(heads, shared, window):
+@pytest.mark.parametrize(("heads", "shared", "channels"), [(1, 1, None), (4, 4, None), (4, 2, 5), (6, 1, None)])
+def test_it_is_the_equation(heads, shared, channels, window):
     torch.manual_seed(0)
-    options = config(heads=heads, key_value_heads=shared, window=window, bias=True)
+    options = config(heads=heads, key_value_heads=shared, channels=channels, window=window, bias=True)
     module = options.build(WIDTH, Position())
     hidden_BTC = torch.randn(2, LENGTH, WIDTH)
     view = View(Visibility((Causal(),)), LENGTH, 0, hidden_BTC.device)
     found, _ = module(hidden_BTC, None, module.lower(view))
-    torch.testing.assert_close(found, by_hand(module, hidden_BTC, heads, shared, window), rtol=1e-4, atol=1e-5)
+    expected = by_hand(module, hidden_BTC, heads, shared, channels or WIDTH // heads, window)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert sum(p.numel() for p in module.parameters()) == options.parameters(WIDTH)
 
 
 @torch.no_grad()

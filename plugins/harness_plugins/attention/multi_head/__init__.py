@@ -16,6 +16,7 @@ class MultiHeadConfig(AttentionConfig):
     key_value_heads: int | None = option(
         None, "heads of keys and values; null: as many as heads; 1: multi-query; between: grouped-query", minimum=1
     )
+    channels: int | None = option(None, "channels of one head; null: width / heads", neutral=None, minimum=1)
     window: int | None = option(None, "nearest places that are seen, in tokens; null: all", minimum=1)
     bias: bool = option(False, "whether the projections have biases")
     dropout: float = option(0.0, "share of attention weights dropped in training", minimum=0.0, maximum=1.0)
@@ -33,21 +34,22 @@ class MultiHeadConfig(AttentionConfig):
         return self.heads if self.key_value_heads is None else self.key_value_heads
 
     def head_width(self, width: int) -> int:
-        if width % self.heads:
+        if self.channels is None and width % self.heads:
             raise ConfigError(f"heads={self.heads} does not divide width={width}: choose a width that is a multiple.")
-        return width // self.heads
+        return self.channels or width // self.heads
 
     def parameters(self, width: int) -> int:
-        projected = self._projected(width)
-        return width * projected + width * width + self.bias * (projected + width)
+        projected, mixed = self._projected(width), self.heads * self.head_width(width)
+        return width * projected + mixed * width + self.bias * (projected + width)
 
     def flops(self, width: int, sequence_length: int) -> int:
-        projections = 2 * width * (self._projected(width) + width)
-        return projections + 4 * width * sequence_length  # queries by keys, weights by values
+        mixed = self.heads * self.head_width(width)
+        projections = 2 * width * (self._projected(width) + mixed)
+        return projections + 4 * mixed * sequence_length  # queries by keys, weights by values
 
     def activations(self, width: int, sequence_length: int) -> int:
         """Input, queries, keys, values and output; the fused kernels keep no attention weights."""
-        return 2 * width + self._projected(width)
+        return width + self.heads * self.head_width(width) + self._projected(width)
 
     def cache_bytes(self, width: int, bytes_per_number: int) -> int:
         """A window narrows what is seen, not what is kept."""
