@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import ConfigError, from_mapping
+from harness.identity import determining
 from harness.registry import registry
 
 NAMES = ("cosine", "linear", "warmup_stable_decay")
@@ -70,9 +71,39 @@ def test_runs_of_two_lengths_share_all_but_the_ends(steps: int, more: int):
     assert short[:common] == long[:common]
 
 
+@given(branches=st.lists(st.integers(20, 400), min_size=2, max_size=4), warmup=st.integers(0, 10))
+def test_branches_of_one_trunk_are_at_its_rates_until_their_decay(branches: list[int], warmup: int):
+    """With warm-up and decay in steps, at any lengths; the trunk is one without a decay."""
+    trunk = rates("warmup_stable_decay", max(branches), warmup_steps=warmup, decay_steps=0)
+    for steps in branches:
+        found = rates("warmup_stable_decay", steps, warmup_steps=warmup, decay_steps=10)
+        assert found[:-10] == trunk[: steps - 10]
+        assert found[-10:] == pytest.approx([1 - k / 10 for k in range(10)])
+
+
+def test_steps_win_over_shares():
+    found = rates("warmup_stable_decay", 10, warmup=0.9, warmup_steps=1, decay=0.9, decay_steps=2)
+    assert found == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, 1, 1, 0.5])
+
+
+@given(steps=st.integers(1, 50), warmup=st.integers(0, 60), decay=st.integers(0, 60))
+def test_in_a_short_run_the_decay_takes_what_the_warm_up_leaves(steps: int, warmup: int, decay: int):
+    found = rates("warmup_stable_decay", steps, warmup_steps=warmup, decay_steps=decay)
+    rising = min(warmup, steps)
+    assert all(a < b for a, b in pairwise(found[:rising]))
+    assert all(a >= b for a, b in pairwise(found[rising:]))
+    assert all(0 < rate <= 1 for rate in found)
+
+
+def test_options_in_steps_change_no_id_until_they_are_given():
+    assert not {"warmup_steps", "decay_steps"} & determining(schedule("warmup_stable_decay")).keys()
+    assert determining(schedule("warmup_stable_decay", decay_steps=0))["decay_steps"] == 0
+
+
 def test_warm_up_and_decay_fit_into_the_run():
     with pytest.raises(ConfigError, match="more than the whole run"):
         schedule("warmup_stable_decay", warmup=0.6, decay=0.5)
+    schedule("warmup_stable_decay", warmup=0.6, decay=0.5, decay_steps=10)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,14 +20,22 @@ class WarmupStableDecayConfig(ScheduleConfig):
     )
     decay: float = option(0.2, "share of the steps in which the rate comes down", minimum=0.0, maximum=1.0)
     floor: float = option(0.0, "share of the peak rate that the end comes down to", minimum=0.0, maximum=1.0)
+    warmup_steps: int | None = option(
+        None, "steps of the warm-up, so that runs of any length share it; null: by its share", neutral=None, minimum=0
+    )
+    decay_steps: int | None = option(None, "steps of the decay; null: by its share", neutral=None, minimum=0)
 
     def check(self) -> None:
-        if self.warmup + self.decay > 1:
+        shares = (self.warmup_steps is None) * self.warmup + (self.decay_steps is None) * self.decay
+        if shares > 1:
             raise ConfigError(f"warmup={self.warmup} and decay={self.decay} are more than the whole run together.")
 
     def factor(self, step: int, steps: int) -> float:
-        """Through 0 before the first step, 1 after the warm-up and until the decay, `floor` after the last step."""
-        rising, falling = round(self.warmup * steps), round(self.decay * steps)
+        """Through 0 before the first step, 1 after the warm-up and until the decay, `floor` after the last step. In a
+        run that is too short for both, the decay takes what the warm-up leaves."""
+        rising = round(self.warmup * steps) if self.warmup_steps is None else min(self.warmup_steps, steps)
+        falling = round(self.decay * steps) if self.decay_steps is None else self.decay_steps
+        falling = min(falling, steps - rising)
         if step < rising:
             return (step + 1) / (rising + 1)
         if step < steps - falling:
