@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from harness import lease
 from harness.results.status import status
 from harness.rundir import RunDir, write_json
 
@@ -57,3 +60,15 @@ def test_a_run_that_cannot_be_read_is_passed_over(tmp_path, caplog):
     (a_run(tmp_path, "bb", "running").path / "manifest.json").write_text("{")
     assert [row["id"] for row in status(directories(tmp_path))] == ["aa"]
     assert "bb" in caplog.text
+
+
+def test_a_run_on_another_machine_is_known_by_its_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+    run = a_run(tmp_path, "aa", "running")
+    with run.lease() as held:
+        file = held.held.folder / lease.HOLDER
+        file.write_text(json.dumps({**json.loads(file.read_text()), "boot": "another"}))
+        assert [row["state"] for row in status([run])] == ["running"]
+        held.held._ended.set()
+        held.held._thread.join()
+        assert [row["state"] for row in status([run])] == ["killed"]
