@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +25,11 @@ class Model(nn.Module):
         self.body = body
         self.heads = nn.ModuleDict(heads)
         self.maximum_length = maximum_length
+
+    def forward(self, compute: Callable[..., Any], *arguments: Any) -> Any:
+        """``compute(model, *arguments)``. What is to be trained is computed through this call, since the ways of
+        spreading a model over devices hook into it."""
+        return compute(self, *arguments)
 
     def logits(
         self,

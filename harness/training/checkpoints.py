@@ -8,99 +8,125 @@
       optimizer.json          groups with the names of their parameters, and state that is no tensor
       trainer.json            Lightning's counters and the state of callbacks
       checksums.json
+
+Where several processes share a model, each writes what it holds (`harness.training.parts`), and any number reads it.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import CheckpointIO
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.distributed.tensor import DTensor
 
 from harness.errors import RunFailed
-from harness.rundir import RunDir, new_folder, read_json, write_json
+from harness.rundir import RunDir, read_json, write_json
+from harness.training.parts import Saved, Tensors, part_of, untied, write_parts
+from harness.training.world import World
 
-WEIGHTS, OPTIMIZER, OPTIONS, TRAINER = "model.safetensors", "optimizer.safetensors", "optimizer.json", "trainer.json"
-
-Tensors = dict[str, torch.Tensor]
-
-
-def write_weights(path: Path, weights: Tensors) -> None:
-    """Tensors that share their storage are written once, under the first of their names."""
-    first: dict[Any, str] = {}
-    tied: dict[str, str] = {}
-    for name, tensor in weights.items():
-        owner = first.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.device, tensor.dtype), name)
-        if owner != name and tensor.numel():
-            tied[name] = owner
-    kept = {name: tensor.contiguous() for name, tensor in weights.items() if name not in tied}
-    save_file(kept, path, metadata={"tied": json.dumps(tied)})  # one entry: the library writes several in any order
+MODEL, OPTIMIZER, OPTIONS, TRAINER = "model", "optimizer", "optimizer.json", "trainer.json"
 
 
-def read_weights(path: Path) -> Tensors:
-    """What `write_weights` was given, tied names included."""
-    with safe_open(path, framework="pt") as file:
-        tied = json.loads((file.metadata() or {}).get("tied", "{}"))
-    weights = load_file(path)
-    return weights | {name: weights[owner] for name, owner in tied.items()}
+class Storage:
+    """Writes and reads the checkpoints of one run, on every rank that trains it."""
+
+    def __init__(self, run: RunDir, world: World) -> None:
+        self.run, self.world = run, world
+
+    def save(self, final: Path, loop: Any, rest: Mapping[str, Any]) -> None:
+        """rest: what stands in trainer.json. Every rank returns when the checkpoint is in its place."""
+        folder = Path(self.world.gather(str(self.run.stage(final.name)) if self.world.leads else "")[0])
+        tensors, options = optimizer_state(loop.optimizer, loop.parameter_names())
+        sums = write_parts(folder, MODEL, loop.model.state_dict(keep_vars=True), self.world)
+        sums |= write_parts(folder, OPTIMIZER, tensors, self.world)
+        if self.world.leads:
+            write_json(folder / OPTIONS, options)
+            write_json(folder / TRAINER, dict(rest))
+            self.run.publish(folder, final, sums)
+        self.world.barrier()
+
+    def load(self, folder: Path, loop: Any) -> None:
+        """Fills the model and its optimizer, of each tensor the part that this rank holds."""
+        load_weights(folder, loop.model)
+        load_optimizer(folder, loop.optimizer, loop.parameter_names())
 
 
-class FolderCheckpoints(CheckpointIO):
-    """Lightning's checkpoints as folders. names: the trained parameters in the optimizer's order, which is how
-    PyTorch numbers them; files speak of names only."""
+def write_weights(folder: Path, weights: Tensors) -> None:
+    """A checkpoint's weights alone. Tensors that share their memory are written once."""
+    write_parts(folder, MODEL, weights, World())
 
-    PREFIX = "model."  # the model's name in the LightningModule
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = list(names)
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint, whole, tied names included."""
+    with Saved(folder, MODEL) as saved:
+        weights = {name: saved.read(name) for name in saved.shapes()}
+        return weights | {name: weights[owner] for name, owner in saved.tied.items()}
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        rest = dict(checkpoint)
-        weights = {name.removeprefix(self.PREFIX): tensor for name, tensor in rest.pop("state_dict").items()}
-        (optimizer,) = rest.pop("optimizer_states")
-        with new_folder(Path(path)) as folder:
-            write_weights(folder / WEIGHTS, weights)
-            self._write_optimizer(folder, optimizer)
-            write_json(folder / TRAINER, rest)
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
-        folder = Path(path)
-        weights = {self.PREFIX + name: tensor for name, tensor in read_weights(folder / WEIGHTS).items()}
-        rest: dict[str, Any] = read_json(folder / TRAINER)
-        return {**rest, "state_dict": weights, "optimizer_states": [self._read_optimizer(folder)]}
+@torch.no_grad()
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Fills a model in place, however it is spread over processes."""
+    weights, _ = untied(model.state_dict(keep_vars=True))
+    with Saved(folder, MODEL) as saved:
+        for name, tensor in weights.items():
+            part, offset = part_of(tensor)
+            if part.numel():
+                part.copy_(saved.read(name, offset, tuple(part.shape)))
 
-    def remove_checkpoint(self, path: Any) -> None:
-        shutil.rmtree(path, ignore_errors=True)
 
-    def _write_optimizer(self, folder: Path, optimizer: dict[str, Any]) -> None:
-        tensors: Tensors = {}
-        numbers: dict[str, dict[str, Any]] = {}
-        for index, state in optimizer["state"].items():
-            name = self.names[index]
-            for key, value in state.items():
-                if isinstance(value, torch.Tensor):
-                    tensors[f"{name}.{key}"] = value.contiguous()
-                else:
-                    numbers.setdefault(name, {})[key] = value
-        groups = [{**g, "params": [self.names[index] for index in g["params"]]} for g in optimizer["param_groups"]]
-        save_file(tensors, folder / OPTIMIZER)
-        write_json(folder / OPTIONS, {"groups": groups, "numbers": numbers})
+def optimizer_state(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> tuple[Tensors, dict[str, Any]]:
+    """Its tensors as ``<parameter>.<field>``, and the rest: groups with the names of their parameters, numbers."""
+    tensors: dict[str, torch.Tensor] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for parameter, state in optimizer.state.items():
+        name = names[id(parameter)]
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{name}.{key}"] = value
+            else:
+                numbers.setdefault(name, {})[key] = value
+    groups = [{**group, "params": [names[id(p)] for p in group["params"]]} for group in optimizer.param_groups]
+    return tensors, {"groups": groups, "numbers": numbers}
 
-    def _read_optimizer(self, folder: Path) -> dict[str, Any]:
-        index = {name: k for k, name in enumerate(self.names)}
-        options = read_json(folder / OPTIONS)
-        state: dict[int, dict[str, Any]] = {index[name]: dict(values) for name, values in options["numbers"].items()}
-        for place, tensor in load_file(folder / OPTIMIZER).items():
-            name, _, key = place.rpartition(".")
-            state.setdefault(index[name], {})[key] = tensor
-        groups = [{**group, "params": [index[name] for name in group["params"]]} for group in options["groups"]]
-        return {"state": state, "param_groups": groups}
+
+def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> None:
+    """Fills an optimizer that has not stepped yet. A tensor of its parameter's shape is spread as the parameter is.
+
+    Groups may be cut differently than they were, by other meshes: each takes the options of the group that its first
+    parameter was in.
+    """
+    options = read_json(folder / OPTIONS)
+    groups_of = {name: group for group in options["groups"] for name in group["params"]}
+    fresh = optimizer.state_dict()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Any]] = {}
+    with Saved(folder, OPTIMIZER) as saved:
+        fields: dict[str, list[str]] = {}
+        for place in saved.shapes():
+            name, _, field = place.rpartition(".")
+            fields.setdefault(name, []).append(field)
+        for index, parameter in enumerate(parameters):
+            name = names[id(parameter)]
+            read = {field: _state_like(parameter, saved, f"{name}.{field}") for field in fields.get(name, ())}
+            state[index] = {**options["numbers"].get(name, {}), **read}
+    for group, now in zip(fresh["param_groups"], optimizer.param_groups, strict=True):
+        before = groups_of[names[id(now["params"][0])]]
+        group.update({key: value for key, value in before.items() if key != "params"})
+    optimizer.load_state_dict({"state": {k: v for k, v in state.items() if v}, "param_groups": fresh["param_groups"]})
+
+
+def _state_like(parameter: torch.Tensor, saved: Saved, place: str) -> torch.Tensor:
+    if not isinstance(parameter, DTensor) or saved.shapes()[place] != tuple(parameter.shape):
+        return saved.read(place)
+    part, offset = part_of(parameter)
+    local = saved.read(place, offset, tuple(part.shape)) if part.numel() else torch.empty_like(part, device="cpu")
+    return DTensor.from_local(
+        local.to(part.device), parameter.device_mesh, parameter.placements, run_check=False,
+        shape=parameter.shape, stride=parameter.stride(),
+    )  # fmt: skip
 
 
 def due(step: int, steps: int, checkpoints: int) -> bool:
@@ -109,17 +135,15 @@ def due(step: int, steps: int, checkpoints: int) -> bool:
 
 
 def forget_after(run: RunDir, step: int) -> None:
-    """Removes what a crash left: unfinished folders, and (damaged) checkpoints of steps that will be done again."""
-    for beside in (run.path / "checkpoints").glob(".step-*"):
-        shutil.rmtree(beside, ignore_errors=True)
+    """Removes (damaged) checkpoints of steps that will be done again."""
     for of_step, folder in run.checkpoints():
         if of_step > step:
-            shutil.rmtree(folder, ignore_errors=True)
+            run.remove(folder)
 
 
 def forget_oldest(run: RunDir, keep: int) -> None:
     for _, folder in run.checkpoints()[:-keep]:
-        shutil.rmtree(folder, ignore_errors=True)
+        run.remove(folder)
 
 
 def not_finite(run: RunDir, step: int) -> RunFailed:

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning.pytorch.plugins.precision import HalfPrecision, MixedPrecision, Precision
 
 from harness import plugins
 from harness.data.loader import Rows, loader
@@ -19,15 +20,15 @@ from harness.errors import UserError
 from harness.interfaces.batch import Batch
 from harness.rundir import RunDir
 from harness.schema import TrainerConfig
-from harness.training.checkpoints import FolderCheckpoints, due, forget_oldest
+from harness.training.checkpoints import Storage, due, forget_oldest
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob
 from harness.training.loop import Loop
 from harness.training.peak import Peak
 from harness.training.progress import Progress
 from harness.training.recorder import Recorder
-
-PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "bf16-true": "bf16-true"}
+from harness.training.strategies import InFolders, strategy
+from harness.training.world import World
 
 
 class Saver(Callback):
@@ -37,8 +38,10 @@ class Saver(Callback):
         self.config, self.run, self.recorder, self.interrupt = config, run, recorder, interrupt
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step, stop = trainer.global_step, self.interrupt.heard is not None
-        if stop or due(step, pl_module.steps, self.config.checkpoints):
+        step = trainer.global_step
+        self.run.at_step(step)
+        stop = pl_module.stop if pl_module.world.size > 1 else self.interrupt.heard is not None
+        if stop or (pl_module.stepped and due(step, pl_module.steps, self.config.checkpoints)):
             self.recorder.read(pl_module, step)  # weights after a loss that is not finite are not worth keeping
             trainer.save_checkpoint(self.run.checkpoint(step))
             forget_oldest(self.run, self.config.keep)
@@ -56,13 +59,16 @@ def fit(
     interrupt: Interrupt,
 ) -> Loop:
     """Trains from the checkpoint of step `start` (0: from the beginning) to the last step. Raises Interrupted."""
-    config = job.config.trainer
-    loop = build_loop(job)
+    config, world = job.config.trainer, World.here(job.config.trainer.tensor_parallel)
+    loop = build_loop(job, world)
+    loop.interrupted = lambda: interrupt.heard is not None
+    run.at_step(start)
     recorder = Recorder(job, run, shown, machine)
     saver = Saver(config, run, recorder, interrupt)
     callbacks = [*plugins.load().call("register_callbacks", config=job.config, run=run), recorder, saver]
     with _quiet():
-        trainer = _trainer(config, device, job.steps, callbacks, FolderCheckpoints(loop.parameter_names()))
+        chosen = strategy(config, world, device, Storage(run, world))
+        trainer = _trainer(config, device, job.steps, callbacks, chosen, world)
         try:
             trainer.fit(loop, ckpt_path=str(run.checkpoint(start)) if start else None)
         except SystemExit:  # Lightning's own answer to SIGTERM, and to the KeyboardInterrupt of a second SIGINT
@@ -72,34 +78,48 @@ def fit(
     return loop
 
 
-def build_loop(job: TrainingJob) -> Loop:
-    """The model, initialised on the CPU from its seed, and all that trains it."""
+def build_loop(job: TrainingJob, world: World | None = None) -> Loop:
+    """The model, initialised on the CPU from its seed, and all that trains this rank's part of it."""
+    world = world or World()
     config = job.config
     init, data, noise = job.seeds
     torch.manual_seed(init)
     model = config.architecture.build(job.vocabulary)
     method = config.method.build(job.dataset.tokenizer, config.data.attend_across_documents)
     stream = job.dataset.stream(data)
-    rows = Rows(config.data.batch_size, config.trainer.micro_batch)
+    rows = Rows(config.data.batch_size, config.trainer.micro_batch, world.data_rank, world.data_size)
 
     def batches(step: int) -> Iterable[list[Batch]]:
         return loader(stream, method, rows, step, config.data.workers)
 
     return Loop(
         model, method, config.optimizer, config.schedule, batches,
-        steps=job.steps, noise_seed=noise, gradient_clip=config.trainer.gradient_clip,
+        steps=job.steps, noise_seed=noise, trainer=config.trainer, world=world,
     )  # fmt: skip
 
 
 def device_of(config: TrainerConfig) -> torch.device:
-    """Raises UserError where a GPU is asked for and there is none."""
-    if config.accelerator == "gpu" and not torch.cuda.is_available():
+    """This process's device. Raises UserError for what the machine has not."""
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asking leaves CUDA untouched, so that we may fork
+    there = torch.cuda.is_available()
+    if config.accelerator == "gpu" and not there:
         raise UserError("trainer.accelerator=gpu, but PyTorch sees no GPU here. Say trainer.accelerator=cpu, or auto.")
-    return torch.device("cpu" if config.accelerator == "cpu" or not torch.cuda.is_available() else "cuda:0")
+    if config.accelerator == "cpu" or not there:
+        if config.precision == "fp16":
+            raise UserError("trainer.precision=fp16 needs a GPU. On the CPU say trainer.precision=bf16, or fp32.")
+        return torch.device("cpu")
+    if torch.cuda.device_count() < config.devices:
+        raise UserError(f"trainer.devices={config.devices}, but PyTorch sees {torch.cuda.device_count()} GPUs here.")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
 def _trainer(
-    config: TrainerConfig, device: torch.device, steps: int, callbacks: list[Callback], storage: FolderCheckpoints
+    config: TrainerConfig,
+    device: torch.device,
+    steps: int,
+    callbacks: list[Callback],
+    chosen: InFolders,
+    world: World,
 ) -> Trainer:
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -107,12 +127,13 @@ def _trainer(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return Trainer(
         accelerator="cpu" if device.type == "cpu" else "gpu",
-        devices=1,
-        precision=PRECISIONS[config.precision],
+        devices=world.size,
+        strategy=chosen,
         max_epochs=-1,
         max_steps=steps,
         callbacks=callbacks,
-        plugins=[storage, LightningEnvironment()],  # never Slurm's: requeueing has one owner, and it is not Lightning
+        # Never Slurm's environment: requeueing has one owner, and it is not Lightning.
+        plugins=[_precision(config, device), TorchElasticEnvironment() if world.size > 1 else LightningEnvironment()],
         deterministic=config.deterministic,
         logger=False,
         enable_checkpointing=False,
@@ -120,6 +141,18 @@ def _trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+def _precision(config: TrainerConfig, device: torch.device) -> Precision:
+    if config.precision == "bf16-true":
+        return HalfPrecision("bf16-true")
+    if config.precision == "fp32":
+        return Precision()
+    if config.precision == "bf16":
+        return MixedPrecision("bf16-mixed", device.type)
+    scaled_by_the_loop = MixedPrecision("16-mixed", device.type)
+    scaled_by_the_loop.scaler = None
+    return scaled_by_the_loop
 
 
 @contextlib.contextmanager

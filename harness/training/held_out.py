@@ -67,5 +67,5 @@ def _sums(
     for batch in batches:
         with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
             counts = method.counts(batch)
-            terms = method.losses(model, batch.to(device))
+            terms = model(method.losses, batch.to(device))
         yield [float(terms[name]) for name in counts], list(counts.values())

@@ -8,14 +8,22 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from harness.data.loader import ENDLESS
 from harness.interfaces.batch import Batch
 from harness.interfaces.method import Method
 from harness.interfaces.optimizer import OptimizerConfig, ScheduleConfig
+from harness.models.blocks import compile_blocks, recompute
 from harness.models.groups import freeze, trained
+from harness.models.model import Model
+from harness.schema import TrainerConfig
+from harness.training.gradients import clip
 from harness.training.noise import seed_noise
+from harness.training.strategies import Spread, spread
+from harness.training.world import World
+
+#: Looks at a step's loss and gradient norm before the update, (loop, loss, norm); true: the batch is left out.
+Guard = Callable[["Loop", torch.Tensor, torch.Tensor], bool]
 
 #: The batches of this rank from step k on: one list of micro-batches for each optimizer step.
 BatchesFrom = Callable[[int], Iterable[list[Batch]]]
@@ -46,7 +54,7 @@ class Steps:
 
 
 class Loop(LightningModule):
-    """Model and method, trained by manual optimization.
+    """Model and method, trained by manual optimization, on this rank's share of every batch.
 
     Losses and gradient norms are kept as tensors, for `Recorder` to read now and then: reading one, or
     Lightning's `log`, costs more at every step than the rest of the loop.
@@ -54,7 +62,7 @@ class Loop(LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         method: Method,
         optimizer: OptimizerConfig,
         schedule: ScheduleConfig,
@@ -62,18 +70,25 @@ class Loop(LightningModule):
         *,
         steps: int,
         noise_seed: int,
-        gradient_clip: float | None,
+        trainer: TrainerConfig,
+        world: World | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.method, self.schedule, self.batches = model, method, schedule, batches
-        self.steps, self.noise_seed, self.gradient_clip = steps, noise_seed, gradient_clip
-        freeze(model, optimizer)
-        chosen = trained(model, optimizer)
-        self.trained = [one.parameter for one in chosen]
-        self.optimizer: torch.optim.Optimizer = optimizer.build(chosen)
+        self.steps, self.noise_seed, self.config, self.world = steps, noise_seed, trainer, world or World()
+        self.optimizer: Any = None
+        self._optimizer_config = optimizer
+        self.trained: list[nn.Parameter] = []
         self.losses: list[torch.Tensor] = []
         self.norms: list[torch.Tensor] = []
+        self.left_out: list[int] = []  #: steps of the stream that were not trained on
+        self.scaler = torch.amp.GradScaler() if trainer.precision == "fp16" else None
+        self.interrupted: Callable[[], bool] = lambda: False
+        self.stop = False  #: whether a rank has been interrupted: known to all of them at the same step
+        self.guards: list[Guard] = []
+        self.stepped = False  #: whether the last batch was trained on
+        freeze(model, optimizer)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning names its current hook here some thirty times a step, and a module's own way is slow.
@@ -82,17 +97,44 @@ class Loop(LightningModule):
         else:
             super().__setattr__(name, value)
 
-    def parameter_names(self) -> list[str]:
-        """The trained parameters in the order in which the optimizer numbers them."""
-        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
-        return [names[id(parameter)] for group in self.optimizer.param_groups for parameter in group["params"]]
+    def configure_model(self) -> None:
+        """Spreads the model over the devices; called once, when the processes know each other."""
+        if isinstance(self.trainer.strategy, Spread):
+            spread(self.model, self.device_mesh, self._per_block)
+        else:
+            self._per_block(self.model)
+
+    def _per_block(self, model: nn.Module) -> None:
+        recompute(model, self.config.activation_checkpointing)
+        if self.config.compile:
+            compile_blocks(model)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        chosen = trained(self.model, self._optimizer_config)
+        self.trained = [one.parameter for one in chosen]
+        self.optimizer = self._optimizer_config.build(chosen)
         return self.optimizer
+
+    def parameter_names(self) -> dict[int, str]:
+        """The name of each parameter, by its identity in memory."""
+        return {id(parameter): name for name, parameter in self.model.named_parameters()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        scaler = self.scaler.state_dict() if self.scaler else None
+        checkpoint["loop"] = {"left_out": self.left_out, "loss_scale": scaler}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.left_out = list(checkpoint["loop"]["left_out"])
+        if self.scaler and checkpoint["loop"]["loss_scale"]:
+            self.scaler.load_state_dict(checkpoint["loop"]["loss_scale"])
+
+    def stream_step(self) -> int:
+        """The step of the stream that comes next: those left out lie behind."""
+        return self.trainer.global_step + len(self.left_out)
 
     def train_dataloader(self) -> Steps:
         """Called after a checkpoint is restored, so that the stream goes on from there."""
-        return Steps(self.batches(self.trainer.global_step))
+        return Steps(self.batches(self.stream_step()))
 
     def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
         if device.type == "cpu":
@@ -101,31 +143,51 @@ class Loop(LightningModule):
 
     def training_step(self, batch: Step, batch_idx: int) -> None:
         step, counts = self.trainer.global_step, self._counts(batch.host)
+        micro_batches = len(batch.host) * self.world.data_size
         losses = []
         for micro_batch, host in zip(batch.micro_batches, batch.host, strict=True):
             seed_noise(self.noise_seed, step, int(host.places_B[0]), self.device)
-            terms = self.method.losses(self.model, micro_batch)
-            parts = [term / counts.get(name, len(batch.host)) for name, term in terms.items()]
-            loss = sum(parts[1:], parts[0])
-            self.manual_backward(loss)
+            with self.trainer.strategy.last_backward(host is batch.host[-1]):
+                terms = self.model(self.method.losses, micro_batch)
+                parts = [term / counts.get(name, micro_batches) for name, term in terms.items()]
+                loss = sum(parts[1:], parts[0])
+                self._backward(loss)
             losses.append(loss.detach())
-        self.norms.append(self._clip())
-        self.losses.append(sum(losses[1:], losses[0]))
+        loss = sum(losses[1:], losses[0])
+        if self.scaler:
+            self.scaler.unscale_(self.optimizer)
+        norm = clip(self.trained, self.config.gradient_clip)
+        self.stepped = not self._is_left_out(loss, norm)
+        if not self.stepped:
+            self.left_out.append(self.stream_step())
+            self.optimizer.zero_grad()
+            return
+        self.losses.append(loss)
+        self.norms.append(norm)
         self._update(step)
 
     def _counts(self, micro_batches: list[Batch]) -> dict[str, float]:
-        """What each term is divided by: its count over the whole step, before the first backward. A term that the
-        method does not count (an auxiliary loss) is a mean already, and is averaged over the micro-batches."""
+        """What each term is divided by: its count over the whole step, all ranks', before the first backward. A term
+        that the method does not count (an auxiliary loss) is a mean already, and is averaged over the micro-batches."""
         counted = [self.method.counts(micro_batch) for micro_batch in micro_batches]
-        return {name: sum(counts[name] for counts in counted) or 1.0 for name in counted[0]}
+        own = [sum(counts[name] for counts in counted) for name in counted[0]]
+        *totals, stops = self.world.total([*own, float(self.interrupted())])
+        self.stop = stops > 0
+        return {name: total or 1.0 for name, total in zip(counted[0], totals, strict=True)}
 
-    def _clip(self) -> torch.Tensor:
-        """The global norm of the gradient, before it is clipped."""
-        gradients = [parameter.grad for parameter in self.trained if parameter.grad is not None]
-        norm = get_total_norm(gradients)
-        if self.gradient_clip is not None:
-            clip_grads_with_norm_(self.trained, self.gradient_clip, norm)
-        return norm
+    def _backward(self, loss: torch.Tensor) -> None:
+        """Ranks are averaged by the strategies, and a sum over them is what is wanted."""
+        loss = loss * self.world.data_size if self.world.data_size > 1 else loss
+        self.manual_backward(self.scaler.scale(loss) if self.scaler else loss)
+
+    def _is_left_out(self, loss: torch.Tensor, norm: torch.Tensor) -> bool:
+        """Whether this batch is passed over: float16 has overflown, or a guard says so."""
+        if self.scaler:
+            self.scaler.update()
+            if not torch.isfinite(norm):
+                return True
+        verdicts = [guard(self, loss, norm) for guard in self.guards]  # each one sees every step
+        return any(verdicts)
 
     def _update(self, step: int) -> None:
         factor = self.schedule.factor(step, self.steps)

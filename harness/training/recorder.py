@@ -44,7 +44,7 @@ class Recorder(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
-        if step % self.job.config.trainer.log_every and step != pl_module.steps:
+        if not pl_module.stepped or (step % self.job.config.trainer.log_every and step != pl_module.steps):
             return
         norm = self.read(pl_module, step)
         now = time.perf_counter()
@@ -70,6 +70,7 @@ class Recorder(Callback):
         if not loop.losses:
             return math.nan
         losses, norms = torch.stack([torch.stack(loop.losses), torch.stack(loop.norms)]).tolist()
+        losses = loop.world.total(losses)
         loop.losses.clear()
         loop.norms.clear()
         for k, pair in enumerate(zip(losses, norms, strict=True)):

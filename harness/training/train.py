@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from harness import plugins
 from harness.config import from_mapping
 from harness.errors import UserError
-from harness.rundir import RunDir, is_whole, new_folder
+from harness.rundir import RunDir, is_whole
 from harness.schema import RunConfig
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob
@@ -23,7 +22,8 @@ log = logging.getLogger(__name__)
 def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, Any]:
     """Trains a run to its end from its last whole checkpoint; a finished run is not trained again.
 
-    The run's directory has its config.json already. progress: whether to show it on stderr.
+    run: with its lease held, and its config.json there already. progress: whether to show it on stderr. Every rank of
+    a run that is trained by several processes calls this; rank 0 writes.
 
     Returns the result, which the manifest keeps: train_loss (nats per token, mean of the last row of metrics),
     held_out_loss and held_out_stderr (nats per token; null without held-out sequences), held_out_tokens,
@@ -33,32 +33,43 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
     Raises Interrupted (a KeyboardInterrupt) after SIGTERM or SIGINT, with a checkpoint written; RunFailed where the
     loss is not finite; UserError where the machine has not what the config asks for.
     """
+    from harness.training.world import Follower, World
+
+    leads = World.here().leads
+    run = run if leads else Follower(run.path, run.held)
     last = run.last_whole_checkpoint()
     start = last[0] if last else 0
     if run.state() == "finished" and start == job.steps:
         return dict(run.manifest()["result"])
     try:
         run.update_manifest(state="running", reason="")
-        plugins.load().call("before_run", config=job.config, run=run)
+        _tell(leads, "before_run", config=job.config, run=run)
         with Interrupt() as interrupt:
-            result = _train(job, run, start, progress, interrupt)
+            result = _train(job, run, start, progress and leads, interrupt, leads)
         run.update_manifest(state="finished", result=result)
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         run.update_manifest(state=state, reason=str(error) or type(error).__name__)
-        plugins.load().call("on_run_error", config=job.config, run=run, error=error)
+        _tell(leads, "on_run_error", config=job.config, run=run, error=error)
         raise
-    plugins.load().call("after_run", config=job.config, run=run)
+    _tell(leads, "after_run", config=job.config, run=run)
     return result
 
 
-def _train(job: TrainingJob, run: RunDir, start: int, progress: bool, interrupt: Interrupt) -> dict[str, Any]:
+def _tell(leads: bool, hook: str, **about: Any) -> None:
+    if leads:
+        plugins.load().call(hook, **about)
+
+
+def _train(
+    job: TrainingJob, run: RunDir, start: int, progress: bool, interrupt: Interrupt, leads: bool
+) -> dict[str, Any]:
     import torch
 
     from harness.training.checkpoints import forget_after
     from harness.training.fit import device_of, fit
     from harness.training.held_out import evaluate
-    from harness.training.peak import CONVENTION, peak
+    from harness.training.peak import CONVENTION, Peak, peak
     from harness.training.progress import Progress
 
     trainer = job.config.trainer
@@ -67,17 +78,18 @@ def _train(job: TrainingJob, run: RunDir, start: int, progress: bool, interrupt:
     _say_what_is_damaged(run, start)
     forget_after(run, start)
     run.forget_metrics_after(start)
-    if not is_whole(run.path / "tokenizer"):
-        shutil.rmtree(run.path / "tokenizer", ignore_errors=True)
-        with new_folder(run.path / "tokenizer") as folder:
+    if leads and not is_whole(run.path / "tokenizer"):
+        with run.new_folder(run.path / "tokenizer") as folder:
             job.dataset.tokenizer.save(folder)
-    machine = peak(device, trainer.precision, trainer.threads)
+    machine = peak(device, trainer.precision, trainer.threads) if leads else Peak(1.0, "asked by rank 0 alone")
     with Progress(run.id, job.steps, progress) as shown:
         resumed = f", on from step {start}" if start else ""
         shown.say(f"{run.id}: {job.steps} steps of {job.step_tokens} tokens{resumed}")
         shown.say(f"MFU is {CONVENTION} of {machine.flops:.3g} FLOP/s ({machine.source})")
         loop = fit(job, run, start, device, machine, shown, interrupt)
         held_out = evaluate(loop.model.to(device), loop.method, job, interrupt.check)
+    if not leads:
+        return {}
     row = run.metrics()[-1]
     rate = row["tokens"] / row["seconds"]
     return {
@@ -105,7 +117,7 @@ def load_model(run: RunDir, step: int | None = None) -> tuple[Model, RunConfig, 
 
     Raises UserError where there is no such checkpoint, whole.
     """
-    from harness.training.checkpoints import WEIGHTS, read_weights
+    from harness.training.checkpoints import read_weights
 
     found = run.last_whole_checkpoint() if step is None else (step, run.checkpoint(step))
     if found is None or not is_whole(found[1]):
@@ -117,5 +129,5 @@ def load_model(run: RunDir, step: int | None = None) -> tuple[Model, RunConfig, 
     model: Model = config.architecture.build(config.architecture.vocabulary or tokenizer.size)
     if config.trainer.precision == "bf16-true":
         model.bfloat16()
-    model.load_state_dict(read_weights(found[1] / WEIGHTS))
+    model.load_state_dict(read_weights(found[1]))
     return model.eval(), config, tokenizer

@@ -21,7 +21,7 @@ from harness.schema import RunConfig
 from harness.scoring.model import LanguageModel
 from harness.scoring.samples import samples_path, write_samples
 from harness.scoring.score import score_runs
-from harness.training.checkpoints import WEIGHTS, write_weights
+from harness.training.checkpoints import write_weights
 
 HELD_OUT = [HeldOut("plays", [Document(f"line {i}\n" * 9, f"{i}.txt") for i in range(5)])]
 
@@ -51,7 +51,7 @@ def run(folder: Path, width: int = 16, steps: tuple[int, ...] = (10, 20), **data
     for step in steps:
         torch.manual_seed(step)
         with new_folder(made.checkpoint(step)) as inside:
-            write_weights(inside / WEIGHTS, config.architecture.build(tokenizer.size).state_dict())
+            write_weights(inside, config.architecture.build(tokenizer.size).state_dict())
     return made
 
 
@@ -181,7 +181,7 @@ def test_runs_with_their_own_tokenizers(tmp_path: Path) -> None:
     model = from_mapping(RunConfig, config).architecture.build(tokenizer.size)
     second.checkpoint(20).rename(second.path / "older")
     with new_folder(second.checkpoint(20)) as folder:
-        write_weights(folder / WEIGHTS, model.state_dict())
+        write_weights(folder, model.state_dict())
     rows = score_runs([first, second], suite(), HELD_OUT, quiet=True)
     assert {row["run"] for row in rows} == {"first", "second"}
 

@@ -12,6 +12,7 @@ from harness.models.counting import account
 from harness.rundir import RunDir, write_json
 from harness.schema import RunConfig
 from harness.training.job import TrainingJob
+from harness.training.train import train
 
 ARCHITECTURE = {
     "name": "transformer", "width": 16, "layers": 2, "attention": {"name": "multi_head", "heads": 2},
@@ -57,3 +58,9 @@ def run_dir(path: Path, run_config: RunConfig) -> RunDir:
     path.mkdir(parents=True, exist_ok=True)
     write_json(path / "config.json", to_mapping(run_config))
     return RunDir(path)
+
+
+def trained(job: TrainingJob, run: RunDir) -> dict[str, Any]:
+    """Trains a run as a launcher does, with the lease in hand."""
+    with run.lease() as held:
+        return train(job, held, progress=False)

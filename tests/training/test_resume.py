@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import config, job, run_dir
+from small_runs import config, job, run_dir, trained
 
+from harness import rundir
 from harness.rundir import RunDir
 from harness.training import checkpoints
 from harness.training.job import TrainingJob
-from harness.training.train import train
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def start(job: TrainingJob, run: RunDir, before: Callable[[], None] = lambda: No
         return child
     try:
         before()
-        train(job, run, progress=False)
+        trained(job, run)
         os._exit(0)
     finally:
         os._exit(1)
@@ -100,22 +100,22 @@ def test_three_kills_at_random_moments(prepared: TrainingJob, undisturbed: RunDi
     assert_same_end(run, undisturbed)
 
 
-@pytest.mark.parametrize("where", ["write_weights", "write_json", "rename"])
+@pytest.mark.parametrize("where", ["write_parts", "write_json", "_rename_folder"])
 def test_a_kill_while_a_checkpoint_is_written(prepared: TrainingJob, undisturbed: RunDir, tmp_path: Path, where: str):
     run = run_dir(tmp_path / "run", prepared.config)
-    owner = Path if where == "rename" else checkpoints
+    owner = rundir if where == "_rename_folder" else checkpoints
     plain = getattr(owner, where)
 
     def deadly(path: Path, *arguments: object) -> object:
         if f"step-{4 * KEPT_EVERY:08d}" in str(path):
-            if where == "write_weights":
-                Path(path).write_bytes(b"half a file")
+            if where == "write_parts":
+                (path / "model.safetensors").write_bytes(b"half a file")
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(path, *arguments)
 
     assert wait(start(prepared, run, lambda: setattr(owner, where, deadly))) == -signal.SIGKILL
     assert step_of(run) == 3 * KEPT_EVERY
-    assert list((run.path / "checkpoints").glob(".step-*")), "the unfinished folder lies there"
+    assert list((run.path / ".attempt").glob("*/step-*")), "the unfinished folder lies there"
     assert wait(start(prepared, run)) == 0
-    assert not list((run.path / "checkpoints").glob(".step-*"))
+    assert not (run.path / ".attempt").exists()
     assert_same_end(run, undisturbed)

@@ -11,14 +11,14 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from safetensors.torch import load_file
-from small_runs import config, job, run_dir
+from small_runs import config, job, run_dir, trained
 
 from harness import hookimpl, plugins
 from harness.errors import RunFailed, UserError
 from harness.rundir import RunDir
 from harness.schema import RunConfig
 from harness.training.interrupt import Interrupted
-from harness.training.train import load_model, train
+from harness.training.train import load_model
 
 STEPS = 12
 
@@ -65,7 +65,7 @@ def dropout(text: Path, **trainer: Any) -> RunConfig:
 
 def do(of: RunConfig, path: Path, steps: int = STEPS) -> tuple[RunDir, dict[str, Any]]:
     run = run_dir(path, of)
-    return run, train(job(of, steps), run, progress=False)
+    return run, trained(job(of, steps), run)
 
 
 def tensors(run: RunDir) -> dict[str, torch.Tensor]:
@@ -130,7 +130,7 @@ def test_bfloat16_is_near_float32(text: Path, tmp_path: Path, precision: str):
 def test_a_finished_run_is_not_trained_again(text: Path, tmp_path: Path, witness: Witness):
     run, result = do(dropout(text), tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
-    assert train(job(dropout(text), STEPS), run, progress=False) == result
+    assert trained(job(dropout(text), STEPS), run) == result
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
     assert witness.seen == ["before, running", "after, finished"]
 
@@ -151,7 +151,7 @@ def test_a_signal_stops_after_the_step_and_the_run_goes_on_bit_for_bit(
     assert run.checkpoints()[-1][0] == 7
     assert witness.seen == ["before, running", "Interrupted, interrupted"]
     witness.act = {}
-    train(job(dropout(text), STEPS), run, progress=False)
+    trained(job(dropout(text), STEPS), run)
     assert run.state() == "finished"
     assert run.manifest()["reason"] == ""
     assert_same_bits(run, undisturbed)
@@ -180,7 +180,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
     run, _ = do(dropout(text), tmp_path / "run")
     newest = run.checkpoints()[-1][1] / "model.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1] + b"\0\0")
-    again = train(job(dropout(text), STEPS), run, progress=False)
+    again = trained(job(dropout(text), STEPS), run)
     assert "step-00000012 is damaged" in caplog.text
     assert "step 9" in caplog.text
     assert again["held_out_loss"] == result["held_out_loss"]
@@ -191,7 +191,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
 def test_killed_after_the_last_checkpoint_only_the_evaluation_is_left(text: Path, tmp_path: Path):
     run, result = do(dropout(text), tmp_path / "run")
     run.update_manifest(state="running", result=None)
-    again = train(job(dropout(text), STEPS), run, progress=False)
+    again = trained(job(dropout(text), STEPS), run)
     assert again == result
     assert run.state() == "finished"
 
