@@ -142,7 +142,10 @@ class LauncherConfig(Config):
     """Where several runs are carried out."""
 
     name: str = option("local", "the launcher's name", identity=False)
-    workers: int | None = option(None, "runs side by side; null: one for each core or GPU", identity=False, minimum=1)
+    workers: int | None = option(
+        None, "runs side by side; null: as many as there are cores or GPUs for", identity=False, minimum=1
+    )
+    pin: bool = option(True, "whether each run keeps to cores of its own, where there are enough", identity=False)
 
 
 @dataclass(kw_only=True)

@@ -10,25 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.launch.local import Job, Pool, gpus_here, workers_here
+from harness.launch.local import Job, Pool
+from harness.launch.machine import Machine, Needs
 
 
 def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
     """Composes every job first, then runs them side by side in forked processes.
 
-    A task may offer ``check(config)``, called for each job before the first is started, ``before_fork()``,
-    ``watch()``, a context that gives what is called with the numbers of the running jobs, and ``done(results)``.
-    Returns Hydra's JobReturn for each job, in order.
+    A task may offer ``check(config)`` and ``needs(config, machine)``, called for each job before the first is started,
+    ``before_fork()``, ``watch()``, a context that gives what is called with the numbers of the running jobs, and
+    ``done(results)``. Returns Hydra's JobReturn for each job, in order.
     """
-    task, gpus = launcher.task_function, gpus_here()
+    task, machine = launcher.task_function, Machine.here()
     configs = [_compose(launcher, list(o), initial_job_idx + i) for i, o in enumerate(job_overrides)]
     for config in configs:
         getattr(task, "check", lambda config: None)(config)
+    needs = [getattr(task, "needs", lambda config, machine: Needs())(config, machine) for config in configs]
     getattr(task, "before_fork", lambda: None)()
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        jobs = [_job(launcher, config, Path(folder) / str(i)) for i, config in enumerate(configs)]
+        jobs = [_job(launcher, config, needs[i], Path(folder) / str(i)) for i, config in enumerate(configs)]
         with getattr(task, "watch", contextlib.nullcontext)() as tick:
-            pool = Pool(workers_here(launcher.workers, gpus), gpus, tick or (lambda names: None))
+            pool = Pool(launcher.workers, machine, launcher.pin, tick or (lambda names: None))
             ended = {outcome.name: outcome for outcome in pool.run(jobs)}
         results = [_returned(Path(folder) / str(i), ended[job.name].error) for i, job in enumerate(jobs)]
     getattr(task, "done", lambda results: None)(results)
@@ -45,7 +47,7 @@ def _compose(launcher: Any, overrides: list[str], index: int) -> Any:
     return config
 
 
-def _job(launcher: Any, config: Any, file: Path) -> Job:
+def _job(launcher: Any, config: Any, needs: Needs, file: Path) -> Job:
     from hydra.core.utils import run_job
 
     def work() -> None:
@@ -59,7 +61,7 @@ def _job(launcher: Any, config: Any, file: Path) -> Job:
             )
         file.with_suffix(".pickle").write_bytes(pickle.dumps(result))
 
-    return Job(name=str(config.hydra.job.num), work=work, log=file.with_suffix(".log"))
+    return Job(name=str(config.hydra.job.num), work=work, log=file.with_suffix(".log"), needs=needs)
 
 
 def _returned(file: Path, error: str) -> Any:

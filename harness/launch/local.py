@@ -6,7 +6,6 @@ which saves a checkpoint first.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -16,9 +15,9 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from harness.data.shards import cores
 from harness.errors import RunFailed, UserError
-from harness.launch.fork import fork, redirect, tell
+from harness.launch.fork import deaf, fork, redirect, tell
+from harness.launch.machine import Machine, Needs, Place
 
 #: Seconds that children have to end after a second Ctrl-C.
 HURRY = 3.0
@@ -31,6 +30,7 @@ class Job:
     name: str
     work: Callable[[], object]
     log: Path
+    needs: Needs = field(default_factory=Needs)
 
 
 @dataclass
@@ -45,53 +45,70 @@ class Outcome:
 @dataclass
 class _Running:
     job: Job
+    place: Place
     process: BaseProcess
-    gpu: int | None
 
 
 @dataclass
 class Pool:
-    """Runs jobs in order, at most `workers` at a time, one GPU each where there are GPUs."""
+    """Runs jobs in order, side by side as far as the machine goes, each on cores or GPUs of its own.
 
-    workers: int
-    gpus: int = 0
+    workers: at most so many at a time; null: as many as there are cores or GPUs for. Where more are asked for than
+    there are cores, they share the cores. pin: whether a job keeps to its cores.
+    """
+
+    workers: int | None = None
+    machine: Machine = field(default_factory=Machine.here)
+    pin: bool = True
     tick: Callable[[Sequence[str]], None] = lambda names: None  #: called a few times a second with the running names
     running: list[_Running] = field(default_factory=list)
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """All outcomes, in the order of the jobs' ends. On KeyboardInterrupt, which SIGTERM means here, too, the
-        children are asked to stop and waited for; then it is raised again."""
+        children are asked to stop and waited for; then it is raised again. A second one waits for nothing."""
+        assert all(job.needs.gpus <= len(self.machine.gpus) for job in jobs), "Machine.needs refuses them"
         waiting, ended = list(jobs), []
+        most = max((job.needs.cores for job in jobs), default=0)
+        shared = self.workers is not None and self.workers * most > len(self.machine.cores)
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while waiting or self.running:
-                while waiting and len(self.running) < self.workers:
-                    self._start(waiting.pop(0))
+                while waiting and (place := self._place(waiting[0], shared)):
+                    self._start(waiting.pop(0), place)
                 ended += self._reap()
                 self.tick([running.job.name for running in self.running])
                 time.sleep(0.1)
-        except BaseException:
-            self._stop()
+        except BaseException as error:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            self._stop(said=isinstance(error, KeyboardInterrupt))
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
         return ended
 
-    def _start(self, job: Job) -> None:
-        busy = {running.gpu for running in self.running}
-        gpu = next((g for g in range(self.gpus) if g not in busy), None)
-        process = fork(lambda: _child(job, gpu))
-        self.running.append(_Running(job, process, gpu))
+    def _place(self, job: Job, shared: bool) -> Place | None:
+        if self.workers is not None and len(self.running) >= self.workers:
+            return None
+        return self.machine.free(job.needs, [running.place for running in self.running], pinned=not shared)
+
+    def _start(self, job: Job, place: Place) -> None:
+        with deaf():
+            process = fork(lambda: _child(job, place if self.pin else Place(gpus=place.gpus)))
+            self.running.append(_Running(job, place, process))
 
     def _reap(self) -> list[Outcome]:
         ended = [running for running in self.running if not running.process.is_alive()]
         self.running = [running for running in self.running if running not in ended]
         return [_outcome(running) for running in ended]
 
-    def _stop(self) -> None:
+    def _stop(self, said: bool) -> None:
+        """Every child is asked once; those that a second Ctrl-C finds have a moment."""
         try:
+            if said and self.running:
+                what = "The run leaves" if len(self.running) == 1 else f"The {len(self.running)} runs leave"
+                print(f"{what} with a checkpoint; Ctrl-C again ends at once.", file=sys.stderr, flush=True)
             self._end(signal.SIGINT)
-        except KeyboardInterrupt:  # a second Ctrl-C: not even a checkpoint is waited for
+        except KeyboardInterrupt:
             self._end(signal.SIGINT, HURRY)
             self._end(signal.SIGKILL)
         self.running = []
@@ -102,20 +119,6 @@ class Pool:
         deadline = seconds and time.monotonic() + seconds
         for running in self.running:
             running.process.join(deadline and max(0.0, deadline - time.monotonic()))
-
-
-def gpus_here(accelerator: str = "auto") -> int:
-    """GPUs that runs may use. torch is imported only where there is a driver."""
-    if accelerator == "cpu" or not (Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()):
-        return 0
-    import torch
-
-    return torch.cuda.device_count()
-
-
-def workers_here(asked: int | None, gpus: int) -> int:
-    """Jobs side by side: as asked, or one for each GPU, or one for each core."""
-    return asked or gpus or cores()
 
 
 def _outcome(running: _Running) -> Outcome:
@@ -133,9 +136,8 @@ def _last_words(log: Path, code: int) -> str:
     return lines[-1] if lines else f"exit code {code}"
 
 
-def _child(job: Job, gpu: int | None) -> int:
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+def _child(job: Job, place: Place) -> int:
+    place.enter()
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with open(job.log, "a") as log:
         redirect(log.fileno())

@@ -13,7 +13,8 @@ from typing import Any
 from harness.config import plugin_config, to_mapping
 from harness.errors import RunFailed, UserError
 from harness.interfaces.analysis import Finding, Point
-from harness.launch.local import Job, Outcome, Pool, gpus_here, workers_here
+from harness.launch.local import Job, Outcome, Pool
+from harness.launch.machine import Machine
 from harness.launch.progress import Watch, make_ready
 from harness.launch.run import carry_out
 from harness.planning.plan import Plan, data_fingerprint, dataset, resolve
@@ -48,26 +49,23 @@ class Study:
         """Trains and scores what is missing. Returns the runs that failed; the others are finished and scored."""
         decisions = {plan.id: allowed(plan) for plan in self.plans}
         _say_decisions(decisions)
-        keep(self)
         missing = [plan for plan in self.plans if decisions[plan.id].action != "reuse"]
-        failed = self._train(missing) if missing else []
+        machine = Machine.here()
+        jobs = [self._job(plan, machine) for plan in sorted(missing, key=lambda plan: -plan.flops)]
+        keep(self)
+        failed = self._train(missing, jobs, machine) if missing else []
         self._score()
         return failed
 
-    def _train(self, plans: Sequence[Plan]) -> list[Outcome]:
+    def _job(self, plan: Plan, machine: Machine) -> Job:
+        work = functools.partial(carry_out, plan, score=False, quiet=True)
+        return Job(plan.id, work, self.folder / "logs" / f"{plan.id}.txt", machine.needs(plan.config))
+
+    def _train(self, plans: Sequence[Plan], jobs: Sequence[Job], machine: Machine) -> list[Outcome]:
         make_ready(plans)
         launcher, runs = plans[0].config.launcher, Path(plans[0].config.runs)
-        gpus = gpus_here(plans[0].config.trainer.accelerator)
-        jobs = [
-            Job(
-                plan.id,
-                functools.partial(carry_out, plan, score=False, quiet=True),
-                self.folder / "logs" / f"{plan.id}.txt",
-            )
-            for plan in sorted(plans, key=lambda plan: -plan.flops)
-        ]
         with Watch(plans, runs) as watch:
-            outcomes = Pool(workers_here(launcher.workers, gpus), gpus, watch.tick).run(jobs)
+            outcomes = Pool(launcher.workers, machine, launcher.pin, watch.tick).run(jobs)
         failed = [outcome for outcome in outcomes if outcome.code]
         for outcome in failed:
             print(
@@ -86,7 +84,7 @@ class Study:
                 groups.setdefault(repr(plan.config.suite) + data_fingerprint(plan.config), []).append((plan, run))
         for group in groups.values():
             config = group[0][0].config
-            workers = workers_here(config.launcher.workers, gpus_here(config.trainer.accelerator))
+            workers = config.launcher.workers or len(Machine.here().cores)
             score_runs([run for _, run in group], config.suite, dataset(config).held_out, workers=workers)
 
 

@@ -15,6 +15,7 @@ from harness.verbs.arguments import asks_help
 from harness.verbs.under_hydra import MANY, Task, carry_out
 
 if TYPE_CHECKING:
+    from harness.launch.machine import Machine, Needs
     from harness.planning.plan import Plan
 
 
@@ -54,6 +55,9 @@ class TrainTask(Task):
         plan = resolve(cast(RunConfig, self.typed(composed)))
         allowed(plan)
         self.plans[str(composed.hydra.job.num)] = plan
+
+    def needs(self, composed: Any, machine: Machine) -> Needs:
+        return machine.needs(self.plans[str(composed.hydra.job.num)].config)
 
     def before_fork(self) -> None:
         from harness.launch.progress import make_ready

@@ -1,5 +1,6 @@
 """Jobs side by side: in order, so many at a time, each end told, and nothing left running."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RunFailed, UserError
-from harness.launch.local import Job, Pool, workers_here
+from harness.launch.local import Job, Pool
+from harness.launch.machine import Machine, Needs
 
 
 def job(folder, name, work):
@@ -66,17 +68,66 @@ def test_each_end_is_told_in_its_last_words_and_the_others_go_on(tmp_path):
     assert "Traceback" not in (tmp_path / "user/log.txt").read_text()
 
 
-def test_each_job_has_a_gpu_of_its_own(tmp_path):
-    def work(name):
-        return lambda: (time.sleep(0.2), (tmp_path / name).write_text(os.environ["CUDA_VISIBLE_DEVICES"]))
+def where(folder, name, **needs):
+    """A job that writes down the cores and GPUs it finds itself on."""
 
-    Pool(2, gpus=2).run([job(tmp_path / "logs", name, work(name)) for name in "abcd"])
-    assert {(tmp_path / a).read_text() for a in "ab"} == {"0", "1"} == {(tmp_path / a).read_text() for a in "cd"}
+    def work():
+        found = [sorted(os.sched_getaffinity(0)), os.environ.get("CUDA_VISIBLE_DEVICES", "")]
+        (folder / name).write_text(json.dumps(found))
+        time.sleep(0.3)
+
+    return Job(name, work, folder / "logs" / name, Needs(**needs))
 
 
-@pytest.mark.parametrize(("asked", "gpus", "found"), [(3, 8, 3), (None, 8, 8), (None, 0, len(os.sched_getaffinity(0)))])
-def test_as_many_workers_as_asked_or_one_a_gpu_or_one_a_core(asked, gpus, found):
-    assert workers_here(asked, gpus) == found
+def places(folder, names):
+    return [tuple(json.loads((folder / name).read_text())) for name in names]
+
+
+def test_each_job_has_gpus_of_its_own_as_many_as_it_needs(tmp_path):
+    machine = Machine(cores=(0,), gpus=("2", "GPU-5a", "7"))
+    jobs = [where(tmp_path, "a", cores=0, gpus=2), *(where(tmp_path, name, cores=0, gpus=1) for name in "bcd")]
+    seen = []
+    Pool(machine=machine, tick=lambda names: seen.append(set(names))).run(jobs)
+    a, b, c, d = (gpus for _, gpus in places(tmp_path, "abcd"))
+    assert (a, b) == ("2,GPU-5a", "7")
+    assert {c, d} < {"2", "GPU-5a", "7"}
+    assert {"a", "b"} in seen
+    assert max(map(len, seen)) <= 3, "there are three GPUs"
+
+
+needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+
+
+@needs_two_cores
+def test_jobs_are_pinned_to_cores_of_their_own(tmp_path):
+    first, second, *_ = sorted(os.sched_getaffinity(0))
+    Pool(machine=Machine((first, second))).run([where(tmp_path, name) for name in "ab"])
+    assert places(tmp_path, "ab") == [([first], ""), ([second], "")]
+
+
+@needs_two_cores
+def test_a_job_for_all_cores_runs_alone_and_so_does_one_for_more(tmp_path):
+    both = sorted(os.sched_getaffinity(0))[:2]
+    jobs = [where(tmp_path, "a"), where(tmp_path, "b", cores=2), where(tmp_path, "c", cores=9)]
+    seen = []
+    Pool(machine=Machine(tuple(both)), tick=lambda names: seen.append(len(names))).run(jobs)
+    assert places(tmp_path, "bc") == [(both, "")] * 2
+    assert max(seen) == 1
+
+
+def test_more_jobs_than_cores_where_asked_for_share_them(tmp_path):
+    everything = sorted(os.sched_getaffinity(0))
+    seen = []
+    pool = Pool(3, Machine((everything[0],)), tick=lambda names: seen.append(len(names)))
+    pool.run([where(tmp_path, name) for name in "abc"])
+    assert places(tmp_path, "abc") == [(everything, "")] * 3
+    assert max(seen) == 3
+
+
+def test_pinning_can_be_left(tmp_path):
+    everything = sorted(os.sched_getaffinity(0))
+    Pool(machine=Machine((everything[0],)), pin=False).run([where(tmp_path, "a")])
+    assert places(tmp_path, "a") == [(everything, "")]
 
 
 PARENT = """
@@ -112,6 +163,18 @@ def test_when_the_parent_ends_nothing_is_left_running(tmp_path, how):
     assert not (tmp_path / "c.pid").exists(), "what had not been started is not started"
     if how != signal.SIGKILL:
         assert len(list(tmp_path.glob("*.stopped"))) == 2
+
+
+def test_a_second_interrupt_waits_for_nothing(tmp_path):
+    """A child that does not leave at the first is not waited for after the second."""
+    stubborn = PARENT.replace("except KeyboardInterrupt:", "except KeyboardInterrupt:\n                time.sleep(60)")
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(stubborn), str(tmp_path)], stderr=subprocess.PIPE)
+    wait_for(lambda: len([p for p in tmp_path.glob("*.pid") if p.read_text()]) == 2)
+    parent.send_signal(signal.SIGINT)
+    assert b"The 2 runs leave with a checkpoint; Ctrl-C again ends at once." in parent.stderr.readline()
+    parent.send_signal(signal.SIGINT)
+    parent.communicate(timeout=10)
+    assert not any(alive(int(path.read_text())) for path in tmp_path.glob("*.pid"))
 
 
 def alive(pid: int) -> bool:
