@@ -11,7 +11,6 @@ from typing import overload
 import numpy as np
 
 from harness import rundir
-from harness.config import to_mapping
 from harness.data.cache import cached_folder, digest, made_by
 from harness.data.order import Permutation, quantise
 from harness.data.shards import Progress, Shards, Side, shards
@@ -33,7 +32,7 @@ VALIDATION_SEED = 0
 def fingerprint(config: RunConfig) -> str:
     """A hash of all that determines the data but its order: the sources' content, their shares, the tokenizer, the
     split. Reads the content, tokenises nothing. Raises UserError where the content cannot be read."""
-    return digest({**_content(config.corpus, config.data.held_out), "tokenizer": _described(config.tokenizer)})
+    return digest({**_content(config.corpus, config.data.held_out), "tokenizer": config.tokenizer.fingerprint()})
 
 
 def _content(corpus: CorpusConfig, held_out: float) -> dict[str, object]:
@@ -41,10 +40,6 @@ def _content(corpus: CorpusConfig, held_out: float) -> dict[str, object]:
     counts = quantise([source.weight for source in sources]).tolist()
     content = [[s.name, s.corpus.fingerprint(), n] for s, n in zip(sources, counts, strict=True)]
     return {"sources": content, "held_out": held_out}
-
-
-def _described(tokenizer: TokenizerConfig) -> dict[str, object]:
-    return {**to_mapping(tokenizer), "results_version": tokenizer.results_version}
 
 
 @dataclass(frozen=True)
@@ -167,7 +162,7 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Dataset:
 def _tokenizer_folder(tokenizer: TokenizerConfig, corpus: CorpusConfig, held_out: float) -> Path:
     trained = tokenizer.needs_training()
     content = _content(corpus, held_out) if trained else None
-    key = digest({"made": made_by(tokenizer), "tokenizer": _described(tokenizer), "content": content})
+    key = digest({"made": made_by(tokenizer), "tokenizer": tokenizer.fingerprint(), "content": content})
     texts = _sample(corpus.mixture(), held_out) if trained else iter(())
     return cached_folder("tokenizers", key, lambda folder: tokenizer.train(texts).save(folder))
 

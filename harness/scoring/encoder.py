@@ -17,6 +17,16 @@ class Encoder:
     def end(self) -> int:
         return self.tokenizer.end
 
+    @property
+    def start(self) -> int:
+        """The token that stands before an empty context."""
+        return getattr(self.tokenizer, "start", self.end)
+
+    @property
+    def opening(self) -> list[int]:
+        """Tokens that stand before every other context."""
+        return getattr(self.tokenizer, "opening", [])
+
     def encode(self, text: str) -> list[int]:
         """The caller must not change the list."""
         if text not in self._known:

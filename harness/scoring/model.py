@@ -63,12 +63,18 @@ class LanguageModel(TemplateLM):
         return self.encoder.end
 
     @property
+    def prefix_token_id(self) -> int:
+        return self.encoder.start
+
+    @property
     def max_gen_toks(self) -> int:
         """For tasks that do not say: lm-eval's 256, or half of what the model can see."""
         return min(256, self.max_length // 2)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        return self.encoder.encode(string)
+        """As a context: opened as the tokenizer opens texts, unless the text does so itself or it is asked not to."""
+        tokens, opening = self.encoder.encode(string), self.encoder.opening
+        return tokens if add_special_tokens is False or tokens[: len(opening)] == opening else [*opening, *tokens]
 
     # -------------------------------------------------------------------------------- log-likelihoods
 
@@ -144,7 +150,7 @@ class LanguageModel(TemplateLM):
         groups: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
             groups.setdefault(json.dumps(request.args[1], sort_keys=True), []).append(i)
-        prompts = [self.encoder.encode(request.args[0]) or [self.prefix_token_id] for request in requests]
+        prompts = [self.tok_encode(request.args[0]) or [self.prefix_token_id] for request in requests]
         for same_settings in groups.values():
             settings = self._settings(requests[same_settings[0]].args[1])
             longest_first = sorted(same_settings, key=lambda i: -len(prompts[i]))

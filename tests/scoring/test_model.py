@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,57 @@ def test_what_cannot_be_asked_is_one_sentence(
 ) -> None:
     with pytest.raises(UserError, match=message):
         getattr(LanguageModel(both[1], Encoder(tokenizer), LENGTH), kind)(requests(kind, arguments))
+
+
+@pytest.fixture(scope="module")
+def opening(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """(theirs, ours) of a tokenizer that opens every text with <s>, as LLaMA's does, and ends it with another."""
+    from tokenizers import Tokenizer, processors
+    from transformers import AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("opening")
+    registry().get("tokenizer", "bpe")(size=VOCABULARY - 1).train([words(300, i) for i in range(20)]).export(folder)
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    made.add_special_tokens(["<s>"])
+    made.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", VOCABULARY - 1)])
+    made.save(str(folder / "tokenizer.json"))
+    settings = {"eos_token": "<|end|>", "bos_token": "<s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    ours = registry().get("tokenizer", "huggingface")(folder=str(folder)).train(())
+    assert (ours.start, ours.end) == (VOCABULARY - 1, VOCABULARY - 2)
+    return AutoTokenizer.from_pretrained(folder), ours
+
+
+def test_texts_are_opened_as_lm_eval_opens_them(opening: tuple[Any, Any]) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    model = their_model("llama")
+    theirs = HFLM(pretrained=model, tokenizer=opening[0], backend="causal", max_length=LENGTH, device="cpu")
+    config = config_from_transformers(model.config.to_dict())
+    live = config.build(VOCABULARY)
+    live.load_state_dict(state_from_transformers(model.state_dict(), config))
+    ours = LanguageModel(live, Encoder(opening[1]), LENGTH)
+    asked = requests("loglikelihood", *PAIRS, ("<s>def x", " ( ) :"))
+    expected = [value for value, _ in theirs.loglikelihood(asked, disable_tqdm=True)]
+    assert [value for value, _ in ours.loglikelihood(asked)] == pytest.approx(expected, abs=1e-4)
+    asked = requests("generate_until", *((p, {"until": [" "], "max_gen_toks": 12}) for p in ("def x", words(70, 8))))
+    assert ours.generate_until(asked) == theirs.generate_until(asked, disable_tqdm=True)
+
+
+def test_a_whole_text_is_opened_once(opening: tuple[Any, Any]) -> None:
+    """Unlike lm-eval, which has the model foretell a second <s> after the first."""
+    model = their_model("llama")
+    config = config_from_transformers(model.config.to_dict())
+    live = config.build(VOCABULARY)
+    live.load_state_dict(state_from_transformers(model.state_dict(), config))
+    text = words(5, 9)
+    (found,) = LanguageModel(live, Encoder(opening[1]), LENGTH).loglikelihood_rolling(
+        requests("loglikelihood_rolling", (text,))
+    )
+    tokens = torch.tensor([opening[0](text)["input_ids"]])
+    with torch.no_grad():
+        expected = -model(tokens, labels=tokens).loss * (tokens.shape[1] - 1)
+    assert found == pytest.approx(float(expected), abs=1e-3)
 
 
 def test_each_text_is_tokenised_once(tokenizer: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.errors import UserError
+from harness.models.huggingface.tokenizer import END, write_tokenizer
 from harness.rundir import write_atomic
 
 
@@ -33,6 +35,12 @@ class BytePairTokenizer:
 
     def save(self, folder: Path) -> None:
         write_atomic(folder / "tokenizer.json", self._tokenizer.to_str(pretty=True))
+
+    def export(self, folder: Path) -> None:
+        """The end token gets its number as a word of the vocabulary that no merge leads to."""
+        content = json.loads(self._tokenizer.to_str())
+        content["model"]["vocab"][END] = self.end
+        write_tokenizer(folder, Tokenizer.from_str(json.dumps(content)))
 
 
 def train(texts: Iterable[str], size: int) -> BytePairTokenizer:

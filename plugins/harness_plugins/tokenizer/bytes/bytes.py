@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from harness.models.huggingface.tokenizer import END, write_tokenizer
 from harness.rundir import write_json
 
 
@@ -26,3 +29,15 @@ class ByteTokenizer:
 
     def save(self, folder: Path) -> None:
         write_json(folder / "tokenizer.json", {"tokenizer": "bytes"})
+
+    def export(self, folder: Path) -> None:
+        """A byte-level BPE without merges. Its alphabet has a printable character for each byte: the byte's own, or one
+        of those above 255, in order."""
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        own, others = [c for c in alphabet if ord(c) < 256], [c for c in alphabet if ord(c) >= 256]
+        without = [byte for byte in range(256) if chr(byte) not in own]
+        vocabulary = {c: ord(c) for c in own} | dict(zip(others, without, strict=True)) | {END: self.end}
+        tokenizer = Tokenizer(models.BPE(vocabulary, []))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        write_tokenizer(folder, tokenizer)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tokenizers import Tokenizer, decoders, models
+
 from harness.errors import UserError
+from harness.models.huggingface.tokenizer import END, write_tokenizer
 from harness.rundir import read_json, write_json
 
 #: What an unknown character is decoded to.
 REPLACEMENT = "\ufffd"
+#: What the unknown token is called in `transformers`.
+UNKNOWN = "<|unknown|>"
 
 
 class CharacterTokenizer:
@@ -35,6 +40,12 @@ class CharacterTokenizer:
 
     def save(self, folder: Path) -> None:
         write_json(folder / "tokenizer.json", {"tokenizer": "characters", "characters": self.characters})
+
+    def export(self, folder: Path) -> None:
+        """A BPE of characters without merges."""
+        tokenizer = Tokenizer(models.BPE({**self._tokens, UNKNOWN: self.unknown, END: self.end}, [], unk_token=UNKNOWN))
+        tokenizer.decoder = decoders.Fuse()
+        write_tokenizer(folder, tokenizer, unk_token=UNKNOWN)
 
 
 def load(folder: Path) -> CharacterTokenizer:
