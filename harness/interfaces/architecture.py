@@ -88,6 +88,11 @@ class ArchitectureConfig(PluginConfig):
         """The longest sequence it can see, in tokens; None: no bound."""
         return None
 
+    def tensor_parallel(self) -> int | None:
+        """The number that `trainer.tensor_parallel` must divide, such as that of the heads; None: its blocks cannot be
+        cut."""
+        return None
+
     def activations(self, vocabulary: int, sequence_length: int) -> int | None:
         """About how many numbers training keeps for the backward pass for one token, logits included; None: unknown."""
         return None

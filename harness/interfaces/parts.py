@@ -74,6 +74,10 @@ class AttentionConfig(PluginConfig):
         """About how many numbers training keeps of one token in one layer for the backward pass."""
         raise NotImplementedError
 
+    def divisible(self, width: int) -> int:
+        """The number of equal pieces that its matrices can be cut into, and all of that number's divisors."""
+        raise NotImplementedError
+
     def cache_bytes(self, width: int, bytes_per_number: int) -> int:
         """Bytes of decoding state for one token in one layer."""
         raise NotImplementedError
@@ -99,6 +103,10 @@ class FeedforwardConfig(PluginConfig):
 
     def activations(self, width: int) -> int:
         """About how many numbers training keeps of one token in one layer for the backward pass."""
+        raise NotImplementedError
+
+    def divisible(self, width: int) -> int:
+        """The number of equal pieces that its matrices can be cut into, and all of that number's divisors."""
         raise NotImplementedError
 
     def build(self, width: int) -> Any:

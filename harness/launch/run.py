@@ -16,6 +16,7 @@ from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir
 from harness.schema import RunConfig
+from harness.training.job import TrainingJob
 
 
 def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decision:
@@ -34,8 +35,6 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
 
 def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     from harness.training.fit import device_of
-    from harness.training.job import TrainingJob
-    from harness.training.train import train
 
     device_of(plan.config.trainer)  # what the machine has not is said before anything is written
     data = dataset(plan.config, None if quiet else Tokenising())
@@ -52,8 +51,26 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
                 vocabulary=plan.vocabulary,
                 forward_flops=plan.account.forward_flops,
             )
-            train(job, run, progress=not quiet)
+            _on_devices(job, run, quiet)
     return decision
+
+
+def _on_devices(job: TrainingJob, run: RunDir, quiet: bool) -> None:
+    """In this process, or in one for each device."""
+    from harness.training.train import train
+
+    devices = job.config.trainer.devices
+    if devices == 1:
+        train(job, run, progress=not quiet)
+        return
+    from harness.launch.ranks import together
+
+    try:
+        together(devices, lambda rank: train(job, run, progress=not quiet))
+    except BaseException as error:
+        if run.state() in ("new", "running"):  # rank 0 did not come to say so
+            run.update_manifest(state="failed", reason=str(error) or type(error).__name__)
+        raise
 
 
 def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:

@@ -12,6 +12,7 @@ from harness.data.dataset import Dataset, fingerprint, prepare
 from harness.identity import identity, run_id
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.models.counting import Account, account
+from harness.planning.layout import check_layout
 from harness.schema import RunConfig
 
 #: Share of the machine's peak that `hours` assumes where no rate is given.
@@ -103,6 +104,7 @@ def _fits(config: RunConfig, vocabulary: int) -> None:
     micro = config.trainer.micro_batch
     if micro is not None and config.data.batch_size % micro:
         raise ConfigError(f"trainer.micro_batch={micro} does not divide data.batch_size={config.data.batch_size}.")
+    check_layout(config)
 
 
 # -------------------------------------------------------------------------------------------- data

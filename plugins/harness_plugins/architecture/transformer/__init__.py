@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -153,6 +154,17 @@ class TransformerConfig(ArchitectureConfig):
         except NotImplementedError:
             return None
         return sum(parts) + 2 * self.width * (self.layers + 1) + 2 * vocabulary
+
+    def tensor_parallel(self) -> int | None:
+        try:
+            parts = [
+                part.divisible(self.width)
+                for block in self.layer_blocks()
+                for part in (block.attention, block.feedforward)
+            ]
+        except NotImplementedError:
+            return None
+        return math.gcd(*parts)
 
     def cache_bytes(self, bytes_per_number: int) -> int | None:
         try:

@@ -1,5 +1,6 @@
 """Multi-head attention (Vaswani et al. 2017), with shared keys and values (Shazeer 2019; Ainslie et al. 2023)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,9 @@ class MultiHeadConfig(AttentionConfig):
     def activations(self, width: int, sequence_length: int) -> int:
         """Input, queries, keys, values and output; the fused kernels keep no attention weights."""
         return width + self.heads * self.head_width(width) + self._projected(width)
+
+    def divisible(self, width: int) -> int:
+        return math.gcd(self.heads, self.shared_heads)
 
     def cache_bytes(self, width: int, bytes_per_number: int) -> int:
         """A window narrows what is seen, not what is kept."""

@@ -39,6 +39,9 @@ class GatedConfig(FeedforwardConfig):
         """The input, gate and up, the activated gate, and their product."""
         return width + 4 * self.hidden_width(width)
 
+    def divisible(self, width: int) -> int:
+        return self.hidden_width(width)
+
     def build(self, width: int) -> Any:
         from harness_plugins.feedforward.gated.module import Gated
 

@@ -35,6 +35,9 @@ class MLPConfig(FeedforwardConfig):
         """The input, and the hidden layer before and after its activation."""
         return width + 2 * self.hidden_width(width)
 
+    def divisible(self, width: int) -> int:
+        return self.hidden_width(width)
+
     def build(self, width: int) -> Any:
         from harness_plugins.feedforward.mlp.module import MLP
 
