@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -60,6 +61,7 @@ def compile_blocks(model: Any) -> None:
     One graph is made for each shape: a graph for all shapes would be taken or not by what a process has seen before,
     and a resumed run would not end with the same bits. Dropout draws the numbers that it draws without compilation.
     """
+    logging.getLogger("torch._higher_order_ops.wrap").setLevel(logging.ERROR)  # it warns of all selective recomputation
     for block in blocks(model):
         block.forward = torch.compile(
             block.forward, dynamic=False, recompile_limit=GRAPHS, options={"fallback_random": True}

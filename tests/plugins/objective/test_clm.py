@@ -16,8 +16,8 @@ DOCUMENTS_BS = np.array([[0, 0, 1, 1, 1, 2], [0, 0, 0, 0, 1, 1]])
 SEQUENCES = Sequences(TOKENS_BS, DOCUMENTS_BS, np.array([10, 11]))
 
 
-def clm(attend_across_documents: bool = True) -> Any:
-    return registry().get("objective", "clm")(name="clm").build(None, attend_across_documents)
+def clm(attend_across_documents: bool = True, **values: Any) -> Any:
+    return registry().get("objective", "clm")(name="clm", **values).build(None, attend_across_documents)
 
 
 def prepare(method: Any) -> Any:
@@ -89,3 +89,11 @@ def test_auxiliary_losses_of_the_body_travel_along_as_means():
 def test_cross_entropy_is_in_float32_whatever_the_logits():
     method = clm()
     assert method.losses(Guesser(torch.zeros(10, dtype=torch.bfloat16)), prepare(method))["clm"].dtype == torch.float32
+
+
+def test_the_loss_is_the_same_by_chunks_of_logits(transformer):
+    model = transformer().build(10)
+    whole, by_chunks = (clm(logits_chunk=chunk) for chunk in (None, 3))
+    batch = prepare(whole)
+    expected = float(whole.losses(model, batch)["clm"].detach())
+    assert float(by_chunks.losses(model, batch)["clm"].detach()) == pytest.approx(expected, rel=1e-6)

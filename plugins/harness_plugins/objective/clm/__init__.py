@@ -18,7 +18,7 @@ class ClmConfig(ObjectiveConfig):
     def build(self, tokenizer: Any, attend_across_documents: bool) -> Method:
         from harness_plugins.objective.clm.clm import CausalLanguageModelling
 
-        return CausalLanguageModelling(attend_across_documents)
+        return CausalLanguageModelling(attend_across_documents, self.logits_chunk)
 
 
 @hookimpl

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from harness.data.stream import positions_within
 from harness.interfaces.batch import Batch, Randomness, Sequences
 from harness.interfaces.visibility import Causal, SameDocument, Visibility
+from harness.models.cross_entropy import cross_entropy
 
 
 class CausalLanguageModelling:
@@ -19,8 +19,8 @@ class CausalLanguageModelling:
     `end` is what the model is asked for when it is scored on an empty context.
     """
 
-    def __init__(self, attend_across_documents: bool) -> None:
-        self.attend_across_documents = attend_across_documents
+    def __init__(self, attend_across_documents: bool, logits_chunk: int | None = None) -> None:
+        self.attend_across_documents, self.logits_chunk = attend_across_documents, logits_chunk
 
     def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
         tokens_BS = torch.from_numpy(sequences.tokens_BS)
@@ -44,7 +44,7 @@ class CausalLanguageModelling:
         if batch.documents_BT is not None:
             visibility = visibility & SameDocument(batch.documents_BT)
         output = model.body(batch.inputs_BT, positions_BT=batch.positions_BT, visibility=visibility)
-        logits_BTV = model.heads["language_model"](output.hidden_BTC)
-        nats = F.cross_entropy(logits_BTV.float().flatten(0, 1), batch.targets_BT.flatten(), reduction="none")
+        head = model.heads["language_model"]
+        nats = cross_entropy(head, output.hidden_BTC, batch.targets_BT, batch.weights_BT, self.logits_chunk)
         auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}
-        return {"clm": (nats * batch.weights_BT.flatten()).sum(), **auxiliary}
+        return {"clm": nats, **auxiliary}

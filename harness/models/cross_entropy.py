@@ -1,0 +1,77 @@
+"""Cross-entropy from hidden states, with the logits of all places or of a few at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def cross_entropy(
+    head: Any, hidden_BTC: torch.Tensor, targets_BT: torch.Tensor, weights_BT: torch.Tensor, chunk: int | None = None
+) -> torch.Tensor:
+    """Σ weight · −log p(target) over all places, in nats, computed in float32 (float64 where the logits are).
+
+    head: hidden states to logits. chunk: places whose logits are held at once, in both passes; None: all of them. With
+    a chunk, head is a module that keeps no other tensors for the backward pass than its parameters.
+    """
+    hidden_NC, targets_N, weights_N = hidden_BTC.flatten(0, 1), targets_BT.flatten(), weights_BT.flatten()
+    if chunk is None or len(hidden_NC) <= chunk:
+        return _nats(head(hidden_BTC).flatten(0, 1), targets_N, weights_N)
+    if not torch.is_grad_enabled():
+        return _sum(head, hidden_NC, targets_N, weights_N, chunk)
+    trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
+    found: torch.Tensor = _ByChunks.apply(head, hidden_NC, targets_N, weights_N, chunk, *trained)
+    return found
+
+
+def _nats(logits_NV: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor) -> torch.Tensor:
+    logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
+    return (F.cross_entropy(logits_NV, targets_N, reduction="none") * weights_N).sum()
+
+
+def _sum(
+    head: Any, hidden_NC: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor, chunk: int
+) -> torch.Tensor:
+    parts = zip(hidden_NC.split(chunk), targets_N.split(chunk), weights_N.split(chunk), strict=True)
+    return torch.stack([_nats(head(own_NC), own_N, weights) for own_NC, own_N, weights in parts]).sum()
+
+
+class _ByChunks(torch.autograd.Function):
+    """Each chunk's gradients are made with its loss, so that its logits are computed once and forgotten. One number
+    comes back from the rest of the loss, by which they are multiplied."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        head: nn.Module,
+        hidden_NC: torch.Tensor,
+        targets_N: torch.Tensor,
+        weights_N: torch.Tensor,
+        chunk: int,
+        *trained: nn.Parameter,
+    ) -> torch.Tensor:
+        gradient_NC = torch.empty_like(hidden_NC)
+        gradients = [torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32)) for p in trained]
+        parts = (hidden_NC, targets_N, weights_N, gradient_NC)
+        sums = []
+        for own_NC, own_N, weights, written_NC in zip(*(each.split(chunk) for each in parts), strict=True):
+            with torch.enable_grad():
+                own_NC = own_NC.detach().requires_grad_()
+                nats = _nats(head(own_NC), own_N, weights)
+            found_NC, *found = torch.autograd.grad(nats, (own_NC, *trained))
+            written_NC.copy_(found_NC)
+            for gradient, of_chunk in zip(gradients, found, strict=True):
+                gradient += of_chunk
+            sums.append(nats.detach())
+        ctx.save_for_backward(gradient_NC, *gradients)
+        ctx.types = [parameter.dtype for parameter in trained]
+        return torch.stack(sums).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *factors: torch.Tensor) -> Any:
+        gradient_NC, *gradients = ctx.saved_tensors
+        scaled = [(gradient * factors[0]).to(kind) for gradient, kind in zip(gradients, ctx.types, strict=True)]
+        return None, (gradient_NC * factors[0]).to(gradient_NC.dtype), None, None, None, *scaled
