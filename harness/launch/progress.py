@@ -8,92 +8,95 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.config import to_mapping
+from harness.launch.table import Line, LiveTable, counts, span, told_apart
 from harness.planning.plan import Plan, dataset
 from harness.results.status import last_metrics
+from harness.rundir import RunDir
+
+#: Seconds between two looks.
+LOOK = 0.25
 
 
 class Watch:
-    """Follows run directories from outside, by the last line of their metrics; a bar each on a terminal, else a
+    """Follows run directories from outside, by the last line of their metrics; a table of all on a terminal, else a
     line every `interval` seconds."""
 
     def __init__(self, plans: Sequence[Plan], runs: Path, interval: float = 15.0) -> None:
         self.plans = {plan.id: plan for plan in plans}
         self.runs, self.interval = runs, interval
         self.total = sum(plan.flops for plan in plans) or 1.0
-        self.done: dict[str, float] = {}
+        what = told_apart([to_mapping(plan.config) for plan in self.plans.values()])
+        self.lines = {name: Line(name, said) for name, said in zip(self.plans, what, strict=True)}
         self.before: dict[str, float] = {}  #: what stood there when it was first looked at, from an earlier start
         self.started = self.said = time.monotonic()
-        self.bars = _bars() if sys.stderr.isatty() else None
-        self.tasks: dict[str, Any] = {}
+        self.looked = float("-inf")
+        self.table = LiveTable() if sys.stderr.isatty() else None
 
     def __enter__(self) -> Watch:
-        if self.bars:
-            self.bars.start()
-            self.tasks[""] = self.bars.add_task(f"{len(self.plans)} runs", total=1.0, text="")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.bars:
-            self.bars.stop()
+        if self.table:
+            self.table.stop()
 
     def tick(self, running: Sequence[str]) -> None:
         """Looks at what is running; called a few times a second."""
-        rows = {name: last_metrics(self.runs / name)[0] for name in running}
-        for name, row in rows.items():
-            self.done[name] = row.get("step", 0) / self.plans[name].steps
-            self.before.setdefault(name, self.done[name])
-        for name in set(self.done) - set(running):
-            self.done[name] = 1.0
-        share = self._share(self.done)
-        if self.bars:
-            self._draw(rows, share)
+        for name in running:
+            self.before.setdefault(name, self._share_of(last_metrics(self.runs / name)[0], name))
+        if time.monotonic() - self.looked < LOOK:
+            return
+        self.looked = time.monotonic()
+        for name in self.before:
+            self._look(self.lines[name], name in running)
+        if self.table:
+            self.table.draw(list(self.lines.values()), self._summary())
         elif time.monotonic() - self.said > self.interval:
             self.said = time.monotonic()
-            print(self._line(rows, share), file=sys.stderr, flush=True)
+            print(self._line(running), file=sys.stderr, flush=True)
 
-    def _draw(self, rows: dict[str, dict[str, Any]], share: float) -> None:
-        assert self.bars is not None
-        for name in [name for name in self.tasks if name and name not in rows]:
-            self.bars.remove_task(self.tasks.pop(name))
-        for name, row in rows.items():
-            if name not in self.tasks:
-                self.tasks[name] = self.bars.add_task(name, total=1.0, text="")
-            self.bars.update(self.tasks[name], completed=self.done[name], text=_text(row))
-        self.bars.update(self.tasks[""], completed=share, text=f"{self._ended(rows)} done, {self._left(share)}")
+    def _look(self, line: Line, running: bool) -> None:
+        if not running and line.state not in ("waiting", "training", "scoring"):
+            return  # its end has been seen
+        row, state = last_metrics(self.runs / line.id)[0], RunDir(self.runs / line.id).state()
+        line.share = self._share_of(row, line.id)
+        line.loss, line.rate, line.mfu = row.get("loss"), row.get("tokens_per_second"), row.get("mfu")
+        tokens = self.plans[line.id].tokens
+        line.left = (1 - line.share) * tokens / line.rate if running and line.rate else None
+        if running:
+            line.state = "scoring" if state == "finished" else "training"
+        else:
+            line.state = {"finished": "done", "interrupted": "stopped"}.get(state, "failed")
 
-    def _line(self, rows: dict[str, dict[str, Any]], share: float) -> str:
-        each = "; ".join(f"{name} {self.done[name]:.0%} {_text(row)}" for name, row in rows.items())
-        return f"[{share:4.0%}] {self._ended(rows)}/{len(self.plans)} runs done, {self._left(share)} | {each}"
+    def _share_of(self, row: dict[str, Any], name: str) -> float:
+        return float(row.get("step", 0) / self.plans[name].steps)
 
-    def _ended(self, rows: dict[str, Any]) -> int:
-        return len(self.done) - len(rows)
+    def _summary(self) -> str:
+        share, lines = self._share(), list(self.lines.values())
+        return f"{len(lines)} runs: {counts(lines)}; {share:.0%} of the work, {self._left(share)}"
 
-    def _share(self, done: dict[str, float]) -> float:
-        """Of all the work, in FLOPs."""
-        return sum(self.plans[name].flops * part for name, part in done.items()) / self.total
+    def _line(self, running: Sequence[str]) -> str:
+        lines, share = [self.lines[name] for name in running], self._share()
+        each = "; ".join(f"{line.id} {line.share:.0%} {_text(line)}" for line in lines)
+        ended = len(self.before) - len(lines)
+        return f"[{share:4.0%}] {ended}/{len(self.plans)} runs done, {self._left(share)} | {each}"
+
+    def _share(self) -> float:
+        """Of all the work, in FLOPs; what has ended, however it did, is no work any more."""
+        part = {line.id: line.share if line.state in ("waiting", "training") else 1.0 for line in self.lines.values()}
+        return sum(plan.flops * part[plan.id] for plan in self.plans.values()) / self.total
 
     def _left(self, share: float) -> str:
-        worked = share - self._share(self.before)
+        worked = share - sum(self.plans[name].flops * part for name, part in self.before.items()) / self.total
         if worked < 0.01:
             return "time left unknown"
-        left = (time.monotonic() - self.started) * (1 - share) / worked
-        return f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"
+        return f"{span((time.monotonic() - self.started) * (1 - share) / worked)} left"
 
 
-def _text(row: dict[str, Any]) -> str:
-    if not row:
+def _text(line: Line) -> str:
+    if line.loss is None:
         return "starting"
-    return (
-        f"loss {row['loss']:.3f}, {row.get('tokens_per_second', 0) / 1000:.0f} k tokens/s, MFU {row.get('mfu', 0):.0%}"
-    )
-
-
-def _bars() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return f"loss {line.loss:.3f}, {(line.rate or 0) / 1000:.0f} k tokens/s, MFU {line.mfu or 0:.0%}"
 
 
 def make_ready(plans: Sequence[Plan]) -> None:

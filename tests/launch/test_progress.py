@@ -1,5 +1,12 @@
 """What a person sees of several runs: how far each is, how far all are, and how long it will take."""
 
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
+import textwrap
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +14,7 @@ import pytest
 from harness.launch import progress
 from harness.launch.progress import Watch
 from harness.rundir import RunDir
+from harness.schema import RunConfig
 
 
 @pytest.fixture
@@ -18,7 +26,10 @@ def clock(monkeypatch):
 
 
 def plans(**flops):
-    return [SimpleNamespace(id=name, flops=value, steps=100) for name, value in flops.items()]
+    return [
+        SimpleNamespace(id=name, flops=value, steps=100, tokens=420_000, config=RunConfig(seed=i))
+        for i, (name, value) in enumerate(flops.items())
+    ]
 
 
 def reach(folder, name, step):
@@ -62,3 +73,78 @@ def test_lines_come_at_intervals_and_not_at_every_look(tmp_path, clock, capsys):
         clock.time = float(second)
         watch.tick(["a"])
     assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_each_run_goes_through_its_states(tmp_path, clock):
+    watch = Watch(plans(a=1.0, b=1.0, c=1.0, d=1.0), tmp_path)
+
+    def look(*running, **states):
+        for name, state in states.items():
+            reach(tmp_path, name, 100 if state == "finished" else 50)
+            RunDir(tmp_path / name).update_manifest(state=state)
+        clock.time += 1.0
+        watch.tick(running)
+        return [line.state for line in watch.lines.values()]
+
+    assert look() == ["waiting"] * 4
+    assert look("a", "b", a="running", b="running") == ["training", "training", "waiting", "waiting"]
+    assert watch.lines["a"].left == 5.0, "210,000 tokens at 42,000 a second"
+    assert look("a", "c", a="finished", b="failed", c="running") == ["scoring", "failed", "training", "waiting"]
+    assert look("d", c="interrupted", d="running") == ["done", "failed", "stopped", "training"]
+    assert look() == ["done", "failed", "stopped", "failed"], "one that ends without a word has failed"
+
+
+SWEEP = """
+    import sys, time
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from harness.launch.progress import Watch
+    from harness.rundir import RunDir
+    from harness.schema import RunConfig, ScaleConfig
+
+    runs = Path(sys.argv[1])
+    sizes = {f"run{w}": w for w in range(16, 32)}
+    plans = [
+        SimpleNamespace(id=i, flops=1.0, steps=100, tokens=10_000, config=RunConfig(scale=ScaleConfig(width=w)))
+        for i, w in sizes.items()
+    ]
+    with Watch(plans, runs) as watch:
+        watch.tick([])
+        for name in ("run16", "run17"):
+            (runs / name).mkdir()
+            row = {"step": 25, "loss": 3.21, "tokens_per_second": 1500.0, "mfu": 0.2}
+            RunDir(runs / name).append_metrics([row])
+        print("above", file=sys.stderr)
+        time.sleep(0.3)
+        watch.tick(["run16", "run17"])
+    print("the end", file=sys.stderr)
+"""
+
+
+def test_on_a_terminal_all_runs_stand_in_one_table_that_fits_and_goes(tmp_path):
+    shown = on_a_terminal(SWEEP, tmp_path, lines=10, columns=90)
+    last = [re.sub(r"\x1b\[[0-9;?]*\w", "", line) for line in shown.rsplit("16 runs:", 1)[1].splitlines()]
+    assert last[0].strip() == "2 training, 14 waiting; 3% of the work, time left unknown"
+    assert re.split(r"  +", last[2].strip()) == [
+        "run16", "scale.width=16", "training", "━━━╺━━━━━━━━", "25%", "3.210", "1,500", "20%", "5 s"
+    ]  # fmt: skip
+    assert re.split(r"  +", last[4].strip()) == ["run18", "scale.width=18", "waiting", "━━━━━━━━━━━━", "0%"]
+    assert last[8].startswith("and 10 more: 10 waiting")
+    assert "above\r\n" in shown
+    assert shown.endswith("the end\r\n")
+
+
+def on_a_terminal(program, *arguments, lines, columns):
+    """What a program writes to stderr where that is a terminal of that size."""
+    ours, theirs = pty.openpty()
+    size = {**os.environ, "LINES": str(lines), "COLUMNS": str(columns), "TERM": "xterm"}
+    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
+    child = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=size)
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody is there any more
+        while part := os.read(ours, 4096):
+            said += part
+    assert child.wait() == 0, said.decode()
+    return said.decode()

@@ -1,0 +1,142 @@
+"""The runs of a sweep as one table, drawn again and again on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: What may become of a run, in the order in which it is worth a line where there are too few for all.
+STATES = ("training", "scoring", "failed", "stopped", "waiting", "done")
+COLOURS = {"training": "cyan", "scoring": "magenta", "failed": "red", "stopped": "yellow", "done": "green"}
+
+#: Lines of the terminal that are not a run's: the summary, the head, what is left out, the cursor's.
+FRAME = 4
+
+
+@dataclass
+class Line:
+    """One run. what: where it differs from the others. share: of its steps, 0 to 1. rate: tokens per second.
+    left: seconds."""
+
+    id: str
+    what: str = ""
+    state: str = "waiting"
+    share: float = 0.0
+    loss: float | None = None
+    rate: float | None = None
+    mfu: float | None = None
+    left: float | None = None
+
+
+class LiveTable:
+    """Drawn by whoever calls `draw`, never by a thread, which the forks would not survive."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        # What is printed to stderr meanwhile appears above the table; stdout may lead elsewhere and is left alone.
+        self.live = Live(console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False)
+
+    def draw(self, lines: Sequence[Line], summary: str) -> None:
+        if not self.live.is_started:
+            self.live.start()
+        room = max(1, self.live.console.height - FRAME)
+        shown, rest = cut(lines, room)
+        self.live.update(_table(shown, summary, rest), refresh=True)
+
+    def stop(self) -> None:
+        self.live.stop()
+
+
+def cut(lines: Sequence[Line], room: int) -> tuple[list[Line], str]:
+    """The lines that are worth the room, in their own order, and a word about the others."""
+    if len(lines) <= room:
+        return list(lines), ""
+    by_worth = sorted(range(len(lines)), key=lambda i: STATES.index(lines[i].state))
+    shown = sorted(by_worth[:room])
+    others = [lines[i] for i in by_worth[room:]]
+    return [lines[i] for i in shown], f"and {len(others)} more: {counts(others)}"
+
+
+def counts(lines: Sequence[Line]) -> str:
+    """
+    >>> counts([Line("a", state="done"), Line("b"), Line("c", state="done")])
+    '1 waiting, 2 done'
+    """
+    found = Counter(line.state for line in lines)
+    return ", ".join(f"{found[state]} {state}" for state in STATES if found[state])
+
+
+def _table(lines: Sequence[Line], summary: str, rest: str) -> Any:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("run", no_wrap=True)
+    table.add_column("", no_wrap=True, overflow="ellipsis", min_width=8)
+    table.add_column("state", no_wrap=True)
+    table.add_column("", width=12)
+    for name in ("steps", "loss", "tokens/s", "MFU", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(
+            line.id,
+            Text(line.what),
+            Text(line.state, style=COLOURS.get(line.state, "dim")),
+            ProgressBar(total=1.0, completed=line.share, width=12),
+            f"{line.share:.0%}",
+            "" if line.loss is None else f"{line.loss:.3f}",
+            "" if line.rate is None else f"{line.rate:,.0f}",
+            "" if line.mfu is None else f"{line.mfu:.0%}",
+            "" if line.left is None else span(line.left),
+        )
+    return Group(Text(summary, style="bold", no_wrap=True, overflow="ellipsis"), table, *([Text(rest)] if rest else []))
+
+
+def span(seconds: float) -> str:
+    """
+    >>> span(50), span(600), span(9000)
+    ('50 s', '10 min', '2.5 h')
+    """
+    if seconds <= 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+# ---------------------------------------------------------------------------------- what runs differ in
+
+#: What others follow from is named before them: a rung rather than the width, depth and rate that it sets.
+FIRST = ("scale", "budget")
+LEAST = ("launcher", "runs", "reuse", "retrain")
+
+
+def told_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What tells each config from the others, as overrides, in as few keys as do.
+
+    >>> told_apart([{"scale": {"width": w}, "lr": 1 / w, "seed": s} for w, s in [(16, 0), (32, 0), (32, 1)]])
+    ['scale.width=16 seed=0', 'scale.width=32 seed=0', 'scale.width=32 seed=1']
+    """
+    flat = [dict(_leaves(config)) for config in configs]
+    keys = dict.fromkeys(key for leaves in flat for key in leaves if key.split(".")[0] not in LEAST)
+    found: list[tuple[str, ...]] = [()] * len(flat)
+    for key in sorted(keys, key=lambda key: key.split(".")[0] not in FIRST):
+        finer = [(*so_far, f"{key}={leaves.get(key)}") for so_far, leaves in zip(found, flat, strict=True)]
+        if len(set(finer)) > len(set(found)):
+            found = finer
+    return [" ".join(words) for words in found]
+
+
+def _leaves(value: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
+    leaves = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            leaves += _leaves(item, f"{path}{key}.")
+        else:
+            leaves.append((f"{path}{key}", item if isinstance(item, str) else json.dumps(item, separators=(",", ":"))))
+    return leaves
