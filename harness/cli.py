@@ -31,6 +31,11 @@ VERBS = {
     "score": Verb(
         "harness.verbs.score:score", "harness score run=<id|folder> [suite=…]", "Score a trained run with lm-eval."
     ),
+    "generate": Verb(
+        "harness.verbs.generate:generate",
+        'harness generate run=<id|folder> prompt="…" [sampler=…] [tokens=64] [seed=0]',
+        "Let a trained run go on from a prompt, shown as it comes.",
+    ),
     "study": Verb(
         "harness.verbs.study:study",
         "harness study <sweep> [key=value …]",
@@ -68,6 +73,16 @@ VERBS = {
     ),
     "why": Verb(
         "harness.verbs.look:why", "harness why <id>|[key=value …]", "Say what of a run would be reused and what not."
+    ),
+    "import": Verb(
+        "harness.verbs.interchange:import_",
+        "harness import <folder> [key=value …]",
+        "Make a run of a Hugging Face folder.",
+    ),
+    "export": Verb(
+        "harness.verbs.interchange:export",
+        "harness export <id|folder> to=<folder> [checkpoint=step] [runs=./runs]",
+        "Write a run as a Hugging Face folder.",
     ),
     "plugins": Verb(
         "harness.verbs.plugins:plugins",

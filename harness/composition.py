@@ -15,12 +15,17 @@ from harness.help import group_of, group_options, groups
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
 from harness.registry import registry
-from harness.schema import FitConfig, RunConfig, ScoreConfig
+from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig
 
 C = TypeVar("C", bound=Config)
 
 #: What each verb's primary config (conf/<name>.yaml) is checked against.
-SCHEMAS: dict[str, type[Config]] = {"run": RunConfig, "score": ScoreConfig, "fit": FitConfig}
+SCHEMAS: dict[str, type[Config]] = {
+    "run": RunConfig,
+    "score": ScoreConfig,
+    "generate": GenerateConfig,
+    "fit": FitConfig,
+}
 
 
 def prepare_hydra() -> None:
@@ -77,9 +82,14 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:
-    """``group=null`` means none of the group, which Hydra writes as ``~group``."""
+    """``group=null`` means none of the group, which Hydra writes as ``~group``. An id is text, though Hydra would read
+    12345e678901 as a number."""
     known = {group_of(kind) for kind in KINDS} | set(groups())
-    return [f"~{word[:-5]}" if word.endswith("=null") and word[:-5] in known else word for word in words]
+    none = [f"~{word[:-5]}" if word.endswith("=null") and word[:-5] in known else word for word in words]
+    return [re.sub(r"(?<=[=,])[0-9a-f]+(@\d+)?(?=,|$)", r"'\g<0>'", w) if _IDS.match(w) else w for w in none]
+
+
+_IDS = re.compile(r"(run|parents\.\w+)=")
 
 
 def typed(composed: Any, name: str = "run") -> Config:

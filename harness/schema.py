@@ -210,6 +210,19 @@ class ScoreConfig(Config):
 
 
 @dataclass(kw_only=True)
+class GenerateConfig(Config):
+    """What `harness generate` takes."""
+
+    run: str = option(MISSING, "id or folder of the run, as run=<id>")
+    prompt: str = option("", "the text to go on from; -: what stdin holds; empty: a document's beginning")
+    sampler: Any = slot("sampler", "logits to the next token")
+    tokens: int = option(64, "new tokens at most; the end token ends it before", minimum=1, maximum=100_000)
+    seed: int = option(0, "seed of the sampler", **SEEDS)
+    checkpoint: int | None = option(None, "step of the checkpoint; null: the last", minimum=1)
+    runs: str = option("./runs", "folder of the run directories")
+
+
+@dataclass(kw_only=True)
 class FitConfig(Config):
     """What `harness fit` takes."""
 

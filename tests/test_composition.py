@@ -75,3 +75,10 @@ def test_a_config_cannot_name_code():
 def test_composing_leaves_hydra_free_for_the_next():
     assert compose(["seed=1"]).seed == 1
     assert compose(["seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize("id", ["12345e678901", "1234567890e1", "123456789012", "0123456789ab"])
+def test_an_id_that_looks_like_a_number_is_text(id):
+    assert compose([f"run={id}"], "score").run == id
+    assert for_hydra([f"parents.init={id}@120,{id}"]) == [f"parents.init='{id}@120','{id}'"]
+    assert for_hydra([f"run=runs/{id}", "parents.init=null"]) == [f"run=runs/{id}", "parents.init=null"]
