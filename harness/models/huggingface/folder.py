@@ -1,0 +1,154 @@
+"""Whole folders of `transformers`: config.json, safetensors (one file or several with an index), a tokenizer.
+
+Nothing in a folder is executed or unpickled: weights in other formats are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config import plugin_config, to_mapping
+from harness.errors import UserError
+from harness.models.huggingface import (
+    FAMILIES,
+    config_from_transformers,
+    config_to_transformers,
+    state_from_transformers,
+    state_to_transformers,
+)
+from harness.models.huggingface.family import OUR_TOKENS, THEIR_HEAD
+from harness.models.huggingface.tokenizer import export_tokenizer
+from harness.rundir import checksum, new_folder, read_json, write_json
+from harness.schema import RunConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.models.model import Model
+
+CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of a causal language model, as `open_folder` found it. theirs: its config.json; files: its weights."""
+
+    path: Path
+    theirs: Mapping[str, Any]
+    files: tuple[Path, ...]
+
+    def architecture(self) -> Any:
+        """The Config of the architecture that makes the same model. Raises UserError where there is none."""
+        try:
+            return config_from_transformers(self.theirs)
+        except UserError as error:
+            raise UserError(f"{self.path / CONFIG}: {error}") from None
+
+    def sequence_length(self) -> int | None:
+        """The longest sequence, in tokens, that it says it was made for."""
+        return self.theirs.get(FAMILIES[self.theirs["model_type"]].positions)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """A state dict of ours, float32 whatever the files hold. Raises UserError where they are damaged or are not
+        the weights of this config."""
+        architecture = self.architecture()
+        theirs = {name: tensor.float() for file in self.files for name, tensor in _tensors(file)}
+        try:
+            return state_from_transformers(theirs, architecture)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
+
+    def tokenizer(self) -> Any:
+        """The Config of its tokenizer; None where it has none."""
+        if not (self.path / TOKENIZER).is_file():
+            return None
+        return plugin_config("tokenizer", {"name": "huggingface", "folder": str(self.path.resolve())}, "tokenizer")
+
+    def identity(self) -> dict[str, Any]:
+        """What determines its model: the architecture, and the content of the files of weights, wherever they lie."""
+        return {"architecture": to_mapping(self.architecture()), "weights": [checksum(file) for file in self.files]}
+
+
+def open_folder(path: Path) -> Folder:
+    """The folder, with no weights read yet. Raises UserError where it is none of a model that can be taken over."""
+    if not (path / CONFIG).is_file():
+        raise UserError(
+            f"{path} is no folder of transformers: it has no {CONFIG}, which save_pretrained(folder) writes."
+        )
+    theirs = read_json(path / CONFIG)
+    if not isinstance(theirs, dict):
+        raise UserError(f"{path / CONFIG} cannot be read: it holds {type(theirs).__name__} where an object should be.")
+    if theirs.get("quantization_config"):
+        raise UserError(
+            f"The weights in {path} are quantized. Load them with transformers, call dequantize(), and save them again."
+        )
+    folder = Folder(path, theirs, tuple(_files(path)))
+    folder.architecture()
+    return folder
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of weights, in order of their names. Raises UserError for one that is not there."""
+    if (path / WEIGHTS).is_file():
+        return [path / WEIGHTS]
+    if not (path / INDEX).is_file():
+        raise UserError(
+            f"{path} has no {WEIGHTS} and no {INDEX}. Weights in other formats are not read, since a pickle can "
+            "execute anything; save_pretrained(folder) of transformers writes safetensors."
+        )
+    index = read_json(path / INDEX)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not places or not all(_is_name(name) for name in places.values()):
+        raise UserError(
+            f"{path / INDEX} is no index of weights: a mapping `weight_map` of tensors to files is missing."
+        )
+    files = [path / name for name in sorted(set(places.values()))]
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file} is missing, which {INDEX} names. Is the folder still being downloaded?")
+    return files
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and Path(name).name == name
+
+
+def _tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - it is no mapping
+                yield name, opened.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file} cannot be read as safetensors; it is damaged or cut short: {error}.") from None
+
+
+def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any) -> None:
+    """What `transformers` opens by ``from_pretrained(folder)`` and lm-eval's `hf` scores. Written beside and renamed.
+
+    config: the run's. Raises UserError where `transformers` has no such model, or the folder is there already.
+    """
+    from safetensors.torch import save_file
+
+    if path.exists():
+        raise UserError(f"{path} is there already: name a folder that is not, or remove it.")
+    state: dict[str, torch.Tensor] = model.state_dict()
+    architecture = config.architecture
+    theirs = config_to_transformers(architecture, len(state[OUR_TOKENS]))
+    theirs.setdefault(FAMILIES[theirs["model_type"]].positions, config.data.sequence_length)
+    theirs |= {
+        "bos_token_id": getattr(tokenizer, "start", tokenizer.end),
+        "eos_token_id": tokenizer.end,
+        "dtype": str(state[OUR_TOKENS].dtype).removeprefix("torch."),
+    }
+    weights = state_to_transformers(state, architecture)
+    if architecture.head.tied:
+        del weights[THEIR_HEAD]
+    with new_folder(path) as folder:
+        write_json(folder / CONFIG, theirs)
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        export_tokenizer(folder, tokenizer)

@@ -1,0 +1,64 @@
+"""harness import, export: models from and to the folders of `transformers`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.cli import Verb
+from harness.errors import UserError, suggest
+from harness.verbs.arguments import asks_help, flags, one_word, only, settings
+
+#: What may be said of an imported run; the folder says the rest.
+IMPORTED = ("corpus", "data", "tokenizer", "runs")
+
+
+def import_(words: list[str], verb: Verb) -> int:
+    if asks_help(words):
+        print(
+            f"{verb.summary}\n\nusage: {verb.usage}\n\n"
+            "The folder's config.json, safetensors and tokenizer.json become a finished run at step 0, which can be\n"
+            "scored, continued and exported. Options: runs=./runs; corpus=…, whose held-out documents score it;\n"
+            "data.sequence_length=…, tokens that it is shown; tokenizer=…, where the folder has none."
+        )
+        return 0
+    _, words = flags(words, [])
+    path, rest = one_word(words, "a folder of transformers")
+    keys = [word.split("=")[0] for word in rest]
+    for key in keys:
+        if key.split(".")[0] not in IMPORTED:
+            raise UserError(
+                f"{key} is nothing that an import takes. {suggest(key, IMPORTED)} The folder says the rest."
+            )
+    from harness.composition import run_config
+    from harness.launch.imported import as_config, import_folder
+    from harness.models.huggingface.folder import open_folder
+
+    folder, composed = open_folder(Path(path)), run_config(rest)
+    own_tokenizer = any(key.split(".")[0] == "tokenizer" for key in keys)
+    config = as_config(folder, composed, "data.sequence_length" in keys, own_tokenizer)
+    run, new = import_folder(folder, config)
+    print(f"{run.id}: {'imported' if new else 'there already'}, {run.path}")
+    return 0
+
+
+def export(words: list[str], verb: Verb) -> int:
+    if asks_help(words):
+        print(f"{verb.summary}\n\nusage: {verb.usage}")
+        return 0
+    _, words = flags(words, [])
+    own, words = settings(words, {"to": "", "checkpoint": "", "runs": "./runs"})
+    name, rest = one_word(words, "the id of a run, or its folder")
+    only(rest, ["to=", "checkpoint=", "runs="])
+    if not own["to"]:
+        raise UserError("to has no value: name the folder to write, as to=<folder>.")
+    if own["checkpoint"] and not own["checkpoint"].isdecimal():
+        raise UserError(f"checkpoint={own['checkpoint']} is no step: a whole number, such as checkpoint=120.")
+    from harness.models.huggingface.folder import write_folder
+    from harness.rundir import open_run
+    from harness.training.train import load_model
+
+    run = open_run(name, own["runs"])
+    model, config, tokenizer = load_model(run, int(own["checkpoint"]) if own["checkpoint"] else None)
+    write_folder(Path(own["to"]), model, config, tokenizer)
+    print(f"{run.id}: exported to {own['to']}")
+    return 0
