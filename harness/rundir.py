@@ -99,9 +99,9 @@ def new_folder(final: Path) -> Iterator[Path]:
 
 
 def _seal(folder: Path, checksums: Mapping[str, str] | None = None) -> None:
-    """Writes the checksums (counted here where they are not given) and brings all files to the disk."""
+    """Writes the checksums (those that are not known yet are counted here) and brings all files to the disk."""
     files = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
-    write_json(folder / CHECKSUMS, dict(checksums or {name: checksum(folder / name) for name in files}))
+    write_json(folder / CHECKSUMS, {name: (checksums or {}).get(name) or checksum(folder / name) for name in files})
     for name in files:
         _sync(folder / name)
 
@@ -198,8 +198,8 @@ class RunDir:
             return folder / name
 
     def publish(self, staged: Path, final: Path, checksums: Mapping[str, str] | None = None) -> None:
-        """Checksums a staged folder, brings it to the disk and renames it into place. checksums: by file name, where
-        they are known already. A damaged folder in its place gives way; a whole one stays. Raises LeaseLost."""
+        """Checksums a staged folder, brings it to the disk and renames it into place. checksums: by file name, of
+        those files whose checksums are known already. A damaged folder in its place gives way; a whole one stays. Raises LeaseLost."""
         assert self.held is not None
         with self.held.fenced():
             _seal(staged, checksums)
@@ -293,6 +293,14 @@ class RunDir:
             self.held.metrics.write(lines)
 
     def metrics(self) -> list[dict[str, Any]]:
+        """The rows of the loss."""
+        return [row for row in self._rows() if "event" not in row]
+
+    def events(self, kind: str = "") -> list[dict[str, Any]]:
+        """What was found beside it, such as spikes, norms, validations and samples: all, or those of one kind."""
+        return [row for row in self._rows() if row.get("event", "") == kind or (not kind and "event" in row)]
+
+    def _rows(self) -> list[dict[str, Any]]:
         """All whole lines; a line cut short by a crash is passed over."""
         try:
             lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -310,7 +318,7 @@ class RunDir:
         With a lease the file is always made anew and kept open: what a holder of old still adds goes to a file
         that has no name any more.
         """
-        kept = "".join(json.dumps(row) + "\n" for row in self.metrics() if row["step"] <= step)
+        kept = "".join(json.dumps(row) + "\n" for row in self._rows() if row["step"] <= step)
         if self.held is None:
             write_atomic(self.path / "metrics.jsonl", kept)
             return

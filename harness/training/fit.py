@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,10 +25,12 @@ from harness.training.checkpoints import Storage, due, forget_oldest
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob
 from harness.training.loop import Loop
+from harness.training.parents import start_from
 from harness.training.peak import Peak
 from harness.training.progress import Progress
 from harness.training.recorder import Recorder
 from harness.training.strategies import InFolders, strategy
+from harness.training.watch import watchers
 from harness.training.world import World
 
 
@@ -52,25 +55,31 @@ class Saver(Callback):
 def fit(
     job: TrainingJob,
     run: RunDir,
-    start: int,
+    start: tuple[int, Path] | None,
     device: torch.device,
     machine: Peak,
     shown: Progress,
     interrupt: Interrupt,
+    left_out: Sequence[int] = (),
 ) -> Loop:
-    """Trains from the checkpoint of step `start` (0: from the beginning) to the last step. Raises Interrupted."""
+    """Trains from a checkpoint, given by its step and folder (None: from the beginning), to the last step; steps of
+    the stream may be passed over. Raises Interrupted, and RolledBack where the config asks for it."""
     config, world = job.config.trainer, World.here(job.config.trainer.tensor_parallel)
     loop = build_loop(job, world)
     loop.interrupted = lambda: interrupt.heard is not None
-    run.at_step(start)
+    loop.left_out = list(left_out)
+    if start is None:
+        start_from(job, loop.model)
+    run.at_step(start[0] if start else 0)
     recorder = Recorder(job, run, shown, machine)
     saver = Saver(config, run, recorder, interrupt)
-    callbacks = [*plugins.load().call("register_callbacks", config=job.config, run=run), recorder, saver]
+    callbacks: list[Callback] = [*plugins.load().call("register_callbacks", config=job.config, run=run)]
+    callbacks += [*watchers(job, run, recorder), recorder, saver]
     with _quiet():
         chosen = strategy(config, world, device, Storage(run, world))
         trainer = _trainer(config, device, job.steps, callbacks, chosen, world)
         try:
-            trainer.fit(loop, ckpt_path=str(run.checkpoint(start)) if start else None)
+            trainer.fit(loop, ckpt_path=str(start[1]) if start else None)
         except SystemExit:  # Lightning's own answer to SIGTERM, and to the KeyboardInterrupt of a second SIGINT
             interrupt.check()
             raise

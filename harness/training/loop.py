@@ -82,7 +82,8 @@ class Loop(LightningModule):
         self.trained: list[nn.Parameter] = []
         self.losses: list[torch.Tensor] = []
         self.norms: list[torch.Tensor] = []
-        self.left_out: list[int] = []  #: steps of the stream that were not trained on
+        self.position = 0  #: the step of the stream that comes next; behind `global_step` lie those left out, too
+        self.left_out: list[int] = []  #: steps of the stream that are not trained on
         self.scaler = torch.amp.GradScaler() if trainer.precision == "fp16" else None
         self.interrupted: Callable[[], bool] = lambda: False
         self.stop = False  #: whether a rank has been interrupted: known to all of them at the same step
@@ -121,20 +122,17 @@ class Loop(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         scaler = self.scaler.state_dict() if self.scaler else None
-        checkpoint["loop"] = {"left_out": self.left_out, "loss_scale": scaler}
+        checkpoint["loop"] = {"position": self.position, "left_out": self.left_out, "loss_scale": scaler}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.left_out = list(checkpoint["loop"]["left_out"])
+        self.position = checkpoint["loop"]["position"]
+        self.left_out = sorted({*checkpoint["loop"]["left_out"], *self.left_out})
         if self.scaler and checkpoint["loop"]["loss_scale"]:
             self.scaler.load_state_dict(checkpoint["loop"]["loss_scale"])
 
-    def stream_step(self) -> int:
-        """The step of the stream that comes next: those left out lie behind."""
-        return self.trainer.global_step + len(self.left_out)
-
     def train_dataloader(self) -> Steps:
         """Called after a checkpoint is restored, so that the stream goes on from there."""
-        return Steps(self.batches(self.stream_step()))
+        return Steps(self.batches(self.position))
 
     def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
         if device.type == "cpu":
@@ -142,6 +140,10 @@ class Loop(LightningModule):
         return Step([micro_batch.to(device) for micro_batch in batch.micro_batches], batch.micro_batches)
 
     def training_step(self, batch: Step, batch_idx: int) -> None:
+        self.position += 1
+        self.stepped = self.position - 1 not in self.left_out
+        if not self.stepped:
+            return
         step, counts = self.trainer.global_step, self._counts(batch.host)
         micro_batches = len(batch.host) * self.world.data_size
         losses = []
@@ -159,7 +161,7 @@ class Loop(LightningModule):
         norm = clip(self.trained, self.config.gradient_clip)
         self.stepped = not self._is_left_out(loss, norm)
         if not self.stepped:
-            self.left_out.append(self.stream_step())
+            self.left_out.append(self.position - 1)
             self.optimizer.zero_grad()
             return
         self.losses.append(loss)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -31,6 +33,7 @@ class Recorder(Callback):
         self.seconds = 0.0
         self._start = self._row_at = 0.0
         self._row_step = 0
+        self.see: Callable[[int, float, float], object] = lambda step, loss, norm: None  #: is told of every step
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": self.losses, "seconds": self._elapsed()}
@@ -76,8 +79,18 @@ class Recorder(Callback):
         for k, pair in enumerate(zip(losses, norms, strict=True)):
             if not all(map(math.isfinite, pair)):
                 raise not_finite(self.run, step - len(losses) + 1 + k)
+            self.see(step - len(losses) + 1 + k, *pair)
         self.losses += losses
         return norms[-1]
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done in the block is no training: its time is not counted."""
+        begun = time.perf_counter()
+        yield
+        passed = time.perf_counter() - begun
+        self._start += passed
+        self._row_at += passed
 
     def _elapsed(self) -> float:
         return self.seconds + (time.perf_counter() - self._start if self._start else 0.0)

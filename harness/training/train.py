@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import plugins
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 
 
 def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, Any]:
-    """Trains a run to its end from its last whole checkpoint; a finished run is not trained again.
+    """Trains a run to its end from its last whole checkpoint, or from what it continues; a finished run is not trained
+    again.
 
     run: with its lease held, and its config.json there already. progress: whether to show it on stderr. Every rank of
     a run that is trained by several processes calls this; rank 0 writes.
@@ -33,19 +35,19 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
     Raises Interrupted (a KeyboardInterrupt) after SIGTERM or SIGINT, with a checkpoint written; RunFailed where the
     loss is not finite; UserError where the machine has not what the config asks for.
     """
+    from harness.training.parents import checkpoint
     from harness.training.world import Follower, World
 
     leads = World.here().leads
     run = run if leads else Follower(run.path, run.held)
     last = run.last_whole_checkpoint()
-    start = last[0] if last else 0
-    if run.state() == "finished" and start == job.steps:
+    if run.state() == "finished" and last and last[0] == run.manifest()["result"]["steps"]:
         return dict(run.manifest()["result"])
     try:
         run.update_manifest(state="running", reason="")
         _tell(leads, "before_run", config=job.config, run=run)
         with Interrupt() as interrupt:
-            result = _train(job, run, start, progress and leads, interrupt, leads)
+            result = _train(job, run, last or checkpoint(job), progress and leads, interrupt, leads)
         run.update_manifest(state="finished", result=result)
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -62,31 +64,41 @@ def _tell(leads: bool, hook: str, **about: Any) -> None:
 
 
 def _train(
-    job: TrainingJob, run: RunDir, start: int, progress: bool, interrupt: Interrupt, leads: bool
+    job: TrainingJob, run: RunDir, start: tuple[int, Path] | None, progress: bool, interrupt: Interrupt, leads: bool
 ) -> dict[str, Any]:
     import torch
 
     from harness.training.checkpoints import forget_after
     from harness.training.fit import device_of, fit
     from harness.training.held_out import evaluate
+    from harness.training.parents import checkpoint
     from harness.training.peak import CONVENTION, Peak, peak
     from harness.training.progress import Progress
+    from harness.training.watch.spikes import RolledBack, returned
 
     trainer = job.config.trainer
     torch.set_num_threads(trainer.threads)
     device = device_of(trainer)
-    _say_what_is_damaged(run, start)
-    forget_after(run, start)
-    run.forget_metrics_after(start)
+    step = start[0] if start else 0
+    _say_what_is_damaged(run, step)
+    forget_after(run, step)
+    run.forget_metrics_after(step)
     if leads and not is_whole(run.path / "tokenizer"):
         with run.new_folder(run.path / "tokenizer") as folder:
             job.dataset.tokenizer.save(folder)
     machine = peak(device, trainer.precision, trainer.threads) if leads else Peak(1.0, "asked by rank 0 alone")
     with Progress(run.id, job.steps, progress) as shown:
-        resumed = f", on from step {start}" if start else ""
+        resumed = f", on from step {step}" if step else ""
         shown.say(f"{run.id}: {job.steps} steps of {job.step_tokens} tokens{resumed}")
         shown.say(f"MFU is {CONVENTION} of {machine.flops:.3g} FLOP/s ({machine.source})")
-        loop = fit(job, run, start, device, machine, shown, interrupt)
+        left_out: list[int] = []
+        while True:
+            try:
+                loop = fit(job, run, start, device, machine, shown, interrupt, left_out)
+                break
+            except RolledBack as back:
+                left_out.append(back.left_out)
+                start = returned(run, start, back, len(left_out)) or checkpoint(job)
         held_out = evaluate(loop.model.to(device), loop.method, job, interrupt.check)
     if not leads:
         return {}
@@ -95,7 +107,7 @@ def _train(
     return {
         "train_loss": row["loss"],
         **held_out,
-        "steps": job.steps,
+        "steps": row["step"],
         "tokens": row["tokens"],
         "seconds": row["seconds"],
         "tokens_per_second": rate,
