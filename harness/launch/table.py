@@ -14,6 +14,10 @@ COLOURS = {"training": "cyan", "scoring": "magenta", "failed": "red", "stopped":
 
 #: Lines of the terminal that are not a run's: the summary, the head, what is left out, the cursor's.
 FRAME = 4
+#: Columns of a terminal that has room for bars.
+WIDE = 110
+#: Letters of an id that every verb takes for the whole.
+ENOUGH = 8
 
 
 @dataclass
@@ -46,7 +50,7 @@ class LiveTable:
             self.live.start()
         room = max(1, self.live.console.height - FRAME)
         shown, rest = cut(lines, room)
-        self.live.update(_table(shown, summary, rest), refresh=True)
+        self.live.update(_table(shown, summary, rest, bars=self.live.console.width >= WIDE), refresh=True)
 
     def stop(self) -> None:
         self.live.stop()
@@ -71,7 +75,7 @@ def counts(lines: Sequence[Line]) -> str:
     return ", ".join(f"{found[state]} {state}" for state in STATES if found[state])
 
 
-def _table(lines: Sequence[Line], summary: str, rest: str) -> Any:
+def _table(lines: Sequence[Line], summary: str, rest: str, bars: bool) -> Any:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -79,17 +83,18 @@ def _table(lines: Sequence[Line], summary: str, rest: str) -> Any:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("run", no_wrap=True)
-    table.add_column("", no_wrap=True, overflow="ellipsis", min_width=8)
+    table.add_column()  # what gives way where the terminal is narrow
     table.add_column("state", no_wrap=True)
-    table.add_column("", width=12)
+    if bars:
+        table.add_column(width=12)
     for name in ("steps", "loss", "tokens/s", "MFU", "left"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(
-            line.id,
-            Text(line.what),
+            line.id[:ENOUGH],
+            Text(line.what, no_wrap=True, overflow="ellipsis"),
             Text(line.state, style=COLOURS.get(line.state, "dim")),
-            ProgressBar(total=1.0, completed=line.share, width=12),
+            *([ProgressBar(total=1.0, completed=line.share, width=12)] if bars else []),
             f"{line.share:.0%}",
             "" if line.loss is None else f"{line.loss:.3f}",
             "" if line.rate is None else f"{line.rate:,.0f}",
@@ -117,19 +122,22 @@ LEAST = ("launcher", "runs", "reuse", "retrain")
 
 
 def told_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tells each config from the others, as overrides, in as few keys as do.
+    """What tells each config from the others, in as few keys as do, each by its last word where that is enough.
 
     >>> told_apart([{"scale": {"width": w}, "lr": 1 / w, "seed": s} for w, s in [(16, 0), (32, 0), (32, 1)]])
-    ['scale.width=16 seed=0', 'scale.width=32 seed=0', 'scale.width=32 seed=1']
+    ['width=16 seed=0', 'width=32 seed=0', 'width=32 seed=1']
     """
     flat = [dict(_leaves(config)) for config in configs]
     keys = dict.fromkeys(key for leaves in flat for key in leaves if key.split(".")[0] not in LEAST)
-    found: list[tuple[str, ...]] = [()] * len(flat)
+    named: list[str] = []
+    found: list[tuple[str | None, ...]] = [()] * len(flat)
     for key in sorted(keys, key=lambda key: key.split(".")[0] not in FIRST):
-        finer = [(*so_far, f"{key}={leaves.get(key)}") for so_far, leaves in zip(found, flat, strict=True)]
+        finer = [(*values, leaves.get(key)) for values, leaves in zip(found, flat, strict=True)]
         if len(set(finer)) > len(set(found)):
-            found = finer
-    return [" ".join(words) for words in found]
+            found, named = finer, [*named, key.removesuffix(".name")]
+    last = Counter(key.rpartition(".")[2] for key in named)
+    words = [key if last[short := key.rpartition(".")[2]] > 1 else short for key in named]
+    return [" ".join(f"{word}={value}" for word, value in zip(words, values, strict=True)) for values in found]
 
 
 def _leaves(value: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:

@@ -123,13 +123,13 @@ SWEEP = """
 
 
 def test_on_a_terminal_all_runs_stand_in_one_table_that_fits_and_goes(tmp_path):
-    shown = on_a_terminal(SWEEP, tmp_path, lines=10, columns=90)
+    shown = on_a_terminal(SWEEP, tmp_path, lines=10, columns=110)
     last = [re.sub(r"\x1b\[[0-9;?]*\w", "", line) for line in shown.rsplit("16 runs:", 1)[1].splitlines()]
     assert last[0].strip() == "2 training, 14 waiting; 3% of the work, time left unknown"
     assert re.split(r"  +", last[2].strip()) == [
-        "run16", "scale.width=16", "training", "━━━╺━━━━━━━━", "25%", "3.210", "1,500", "20%", "5 s"
+        "run16", "width=16", "training", "━━━╺━━━━━━━━", "25%", "3.210", "1,500", "20%", "5 s"
     ]  # fmt: skip
-    assert re.split(r"  +", last[4].strip()) == ["run18", "scale.width=18", "waiting", "━━━━━━━━━━━━", "0%"]
+    assert re.split(r"  +", last[4].strip()) == ["run18", "width=18", "waiting", "━━━━━━━━━━━━", "0%"]
     assert last[8].startswith("and 10 more: 10 waiting")
     assert "above\r\n" in shown
     assert shown.endswith("the end\r\n")

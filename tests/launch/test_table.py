@@ -46,10 +46,23 @@ def test_rungs_are_named_by_their_scale_and_not_by_what_follows_from_it():
         for width, seed in itertools.product([16, 32], [0, 1])
     ]
     assert told_apart([to_mapping(config) for config in configs]) == [
-        "scale.width=16 seed=0",
-        "scale.width=16 seed=1",
-        "scale.width=32 seed=0",
-        "scale.width=32 seed=1",
+        "width=16 seed=0",
+        "width=16 seed=1",
+        "width=32 seed=0",
+        "width=32 seed=1",
+    ]
+
+
+def test_a_part_is_named_by_its_place_and_words_that_two_keys_share_by_both_in_full():
+    configs = [
+        {"attention": {"name": name, "heads": heads}, "decoder": {"heads": others}}
+        for name, heads, others in [("full", 1, 1), ("full", 2, 1), ("local", 2, 1), ("local", 2, 2)]
+    ]
+    assert told_apart(configs) == [
+        "attention=full attention.heads=1 decoder.heads=1",
+        "attention=full attention.heads=2 decoder.heads=1",
+        "attention=local attention.heads=2 decoder.heads=1",
+        "attention=local attention.heads=2 decoder.heads=2",
     ]
 
 
