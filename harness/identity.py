@@ -66,6 +66,21 @@ def determining(config: Config) -> dict[str, Any]:
     return found
 
 
+def flat_difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """Where two configs differ in what determines a result: both values by dotted key. None stands for what one of
+    them does not have, or has at its neutral value."""
+    here, there = _flat(determining(one)), _flat(determining(other))
+    keys = [*here, *(key for key in there if key not in here)]
+    return {key: (here.get(key), there.get(key)) for key in keys if here.get(key) != there.get(key)}
+
+
+def _flat(values: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{at}{key}.") if isinstance(value, Mapping) else {f"{at}{key}": value}
+    return found
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Config):
         return determining(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from harness import __version__
@@ -50,6 +51,7 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
                 dataset=data,
                 vocabulary=plan.vocabulary,
                 forward_flops=plan.account.forward_flops,
+                parents=plan.parents,
             )
             _on_devices(job, run, quiet)
     return decision
@@ -106,6 +108,9 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
             "sources": {name: {"unique_tokens": n, "epochs": epochs[name]} for name, n in data.unique_tokens.items()},
             "flops": plan.flops,
             "flops_6nd": plan.flops_6nd,
+            "own_steps": plan.own_steps,
+            "own_tokens": plan.own_tokens,
+            "own_flops": plan.own_flops,
         },
     )
 
@@ -119,11 +124,13 @@ def score_one(config: RunConfig, run: RunDir, quiet: bool = False) -> None:
 
 def held_out_of(run: RunDir, suite: SuiteConfig) -> Sequence[HeldOut]:
     """The documents that a run's training held out, where a suite asks for them. Raises UserError where the corpus
-    has changed since: what is held out now may have been trained on."""
+    has changed since: what is held out now may have been trained on. An imported run was trained on none of it here."""
     if not suite.needs_held_out():
         return []
     config = from_mapping(RunConfig, run.config())
-    if data_fingerprint(config) != run.manifest()["identity"]["data"]:
+    config = replace(config, tokenizer=config.tokenizer.of_run(run.path / "tokenizer"))
+    held_out_by = run.manifest()["identity"].get("data")
+    if held_out_by and data_fingerprint(config) != held_out_by:
         raise UserError(
             f"The corpus of run {run.id} is not what it was when the run was trained, so what is held out now may have "
             f"been trained on. Score it with a suite of its own documents, or bring the corpus back."

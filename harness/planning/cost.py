@@ -10,7 +10,8 @@ from harness.schema import RunConfig
 
 
 def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
-    """One line of `harness plan`. memory_bytes: weights, gradients, optimizer state, and activations by estimate."""
+    """One line of `harness plan`. memory_bytes: weights, gradients, optimizer state, and activations by estimate.
+    own_flops, hours: without what is continued from another run."""
     config, data = plan.config, dataset(plan.config)
     memory = _training_memory(config, plan.vocabulary)
     return {
@@ -23,6 +24,9 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
         "epochs": max(data.epochs(plan.tokens).values()),
         "flops": plan.flops,
         "flops_6nd": plan.flops_6nd,
+        "own_steps": plan.own_steps,
+        "own_flops": plan.own_flops,
+        "parents": " ".join(f"{role}={parent.identity}" for role, parent in plan.parents.items()),
         "memory_bytes": memory.total,
         "hours": plan.hours(flops_per_second),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.config import ConfigError, to_mapping
@@ -13,7 +14,9 @@ from harness.identity import identity, run_id
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.models.counting import Account, account
 from harness.planning.layout import check_layout
+from harness.planning.parents import resolve_parents
 from harness.schema import RunConfig
+from harness.training.job import Parent
 
 #: Share of the machine's peak that `hours` assumes where no rate is given.
 ASSUMED_MFU = 0.3
@@ -24,7 +27,8 @@ MOST_TOKENS = 10**15
 
 @dataclass(frozen=True)
 class Plan:
-    """One run as it would be carried out. tokens: steps × batch × sequence length."""
+    """One run as it would be carried out. tokens: steps × batch × sequence length. Steps, tokens and FLOPs are those
+    that the model has seen at the end; those called own, what this run itself costs: all but what it continues."""
 
     config: RunConfig
     id: str
@@ -33,6 +37,20 @@ class Plan:
     steps: int
     tokens: int
     account: Account
+    parents: Mapping[str, Parent] = field(default_factory=dict)
+
+    @property
+    def own_steps(self) -> int:
+        continued = self.parents.get("continue")
+        return self.steps - ((continued.step or 0) if continued else 0)
+
+    @property
+    def own_tokens(self) -> int:
+        return self.own_steps * self.config.data.batch_size * self.config.data.sequence_length
+
+    @property
+    def own_flops(self) -> float:
+        return float(self.account.training_flops) * self.own_tokens
 
     @property
     def flops(self) -> float:
@@ -45,18 +63,25 @@ class Plan:
         return float(self.account.six_n(self.account.non_embedding)) * self.tokens
 
     def hours(self, flops_per_second: float) -> float:
-        return self.flops / flops_per_second / 3600
+        """Of this run itself."""
+        return self.own_flops / flops_per_second / 3600
 
 
-def resolve(config: RunConfig) -> Plan:
-    """Raises ConfigError where parts do not fit together: before anything is started or written."""
+def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Plan:
+    """Raises ConfigError where parts do not fit together: before anything is started or written.
+
+    planned: runs that will be carried out before this one and may be its parents, by id.
+    """
     vocabulary = vocabulary_of(config)
     _fits(config, vocabulary)
     model = account(config.architecture, vocabulary, config.data.sequence_length)
     steps = _steps(config, model)
-    determined = identity(config, data=data_fingerprint(config), vocabulary=vocabulary, steps=steps)
+    data = data_fingerprint(config)
+    parents = resolve_parents(config, data, vocabulary, steps, planned or {})
+    of = {role: parent.identity for role, parent in parents.items()}
+    determined = identity(config, data=data, vocabulary=vocabulary, steps=steps, parents=of)
     tokens = steps * config.data.batch_size * config.data.sequence_length
-    return Plan(config, run_id(determined), determined, vocabulary, steps, tokens, model)
+    return Plan(config, run_id(determined), determined, vocabulary, steps, tokens, model, parents)
 
 
 def _steps(config: RunConfig, model: Account) -> int:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from harness.schema import RunConfig
 
 
 @dataclass(frozen=True)
+class Parent:
+    """What a run starts from. path: a run's directory with the step of its checkpoint, or a folder of transformers.
+    identity: ``<id>@<step>``, or a hash of the folder's content."""
+
+    path: Path
+    step: int | None
+    identity: str
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """One run, resolved.
 
-    steps: whole optimizer steps. dataset: what `harness.data` prepared.
+    steps: whole optimizer steps, those of the run that it continues included. dataset: what `harness.data` prepared.
     vocabulary: tokens in the embedding table. forward_flops: of one token, exact (matrix products), from the
-    architecture's account.
+    architecture's account. parents: by role.
     """
 
     config: RunConfig
@@ -22,6 +34,7 @@ class TrainingJob:
     dataset: Any
     vocabulary: int
     forward_flops: float
+    parents: Mapping[str, Parent] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, int, int]:

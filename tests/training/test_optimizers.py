@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import config, job, run_dir
+from small_runs import config, job, run_dir, trained
 
-from harness.training.train import load_model, train
+from harness.training.train import load_model
 
 STEPS = 12
 
@@ -16,7 +16,7 @@ def weights(text: Path, folder: Path, steps: int = STEPS, **options: Any) -> dic
     """After a short run. options: of the optimizer."""
     run_config = config(text, optimizer=options, schedule={"name": "linear"})
     run = run_dir(folder, run_config)
-    train(job(run_config, steps), run, progress=False)
+    trained(job(run_config, steps), run)
     return load_model(run)[0].state_dict()
 
 
@@ -31,7 +31,7 @@ def start(text: Path) -> dict[str, torch.Tensor]:
 def test_it_learns(text: Path, tmp_path: Path, name: str):
     run_config = config(text, optimizer={"name": name, "lr": {"muon": 0.01, "lion": 0.003}[name]})
     run = run_dir(tmp_path / "run", run_config)
-    train(job(run_config, 60), run, progress=False)
+    trained(job(run_config, 60), run)
     losses = [row["loss"] for row in run.metrics()]
     assert losses[-1] < 0.7 * losses[0]
 

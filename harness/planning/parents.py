@@ -1,0 +1,238 @@
+"""What a run starts from: the runs and folders that `parents` names, and whether this run can start from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config import ConfigError, from_mapping
+from harness.data.cache import digest
+from harness.errors import UserError
+from harness.identity import flat_difference
+from harness.rundir import CHECKSUMS, RunDir, is_whole, open_run, read_json
+from harness.schema import RunConfig
+from harness.training.job import Parent
+
+if TYPE_CHECKING:
+    from harness.planning.plan import Plan
+
+#: What a continued run shares with its parent: the model, the optimizer, the stream, and every source of chance.
+HELD = ("architecture", "optimizer", "seeds")
+HELD_DATA = ("data.batch_size", "data.sequence_length")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run to start from. planned: it is not finished, and will be carried out before."""
+
+    dir: RunDir
+    config: RunConfig
+    vocabulary: int
+    steps: int
+    data: str
+    planned: bool
+
+
+def resolve_parents(
+    config: RunConfig, data: str, vocabulary: int, steps: int, planned: Mapping[str, Plan]
+) -> dict[str, Parent]:
+    """By role. data, vocabulary, steps: what the run itself was resolved to. planned: runs that will be carried out
+    before this one, by id.
+
+    Raises ConfigError where there is no such run or checkpoint, and where this run cannot start from it.
+    """
+    found = {}
+    for role, text in config.parents.items():
+        if text:
+            try:
+                found[role] = _resolved(role, text, config, data, vocabulary, steps, planned)
+            except UserError as error:
+                raise ConfigError(f"parents.{role}={text}: {error}") from None
+    return found
+
+
+def _resolved(
+    role: str, text: str, config: RunConfig, data: str, vocabulary: int, steps: int, planned: Mapping[str, Plan]
+) -> Parent:
+    if _is_transformers(Path(text)):
+        if role == "continue":
+            raise ConfigError(
+                "a folder of transformers has weights only. Say parents.init, or continue a run of the harness."
+            )
+        return _of_folder(Path(text), config, vocabulary)
+    name, wanted = split(text)
+    run = _run(name, config.runs, planned)
+    step = _step(run, wanted)
+    if role == "continue":
+        _check_continue(config, data, vocabulary, steps, run, step)
+    else:
+        _check_init(config, vocabulary, run.config.architecture, run.vocabulary)
+    return Parent(run.dir.path, step, f"{run.dir.id}@{step}")
+
+
+def split(text: str) -> tuple[str, str | None]:
+    """``<run>@<step>`` as run and step; None where no step is given."""
+    name, at, step = text.rpartition("@")
+    return (name, step) if at and re.fullmatch(r"\d+|0?\.\d+", step) else (text, None)
+
+
+# ------------------------------------------------------------------------------------------- runs
+
+
+def _run(name: str, runs: str, planned: Mapping[str, Plan]) -> _Run:
+    plan = planned.get(name)
+    if plan is not None:
+        run = RunDir(Path(plan.config.runs) / plan.id)
+        waits = plan.config.retrain or run.state() != "finished"
+        return _Run(run, plan.config, plan.vocabulary, plan.steps, plan.identity["data"], waits)
+    run = open_run(name, runs)
+    config, manifest = from_mapping(RunConfig, run.config()), run.manifest()
+    if "budget" not in manifest:
+        raise UserError(f"run {run.id} has never been started.")
+    data = manifest["identity"].get("data", "")  # an imported run has seen none
+    return _Run(run, config, manifest["model"]["vocabulary"], manifest["budget"]["steps"], data, False)
+
+
+def _step(run: _Run, wanted: str | None) -> int:
+    """The step of the checkpoint. wanted: a step, or a share of the run's steps; None: the end."""
+    if wanted is None:
+        return run.steps if run.planned else _end(run.dir)
+    step = int(wanted) if wanted.isdigit() else round(float(wanted) * run.steps)
+    if run.planned:
+        _check_will_be_there(run, step)
+    elif not is_whole(run.dir.checkpoint(step)):
+        whole = ", ".join(str(at) for at, folder in run.dir.checkpoints() if is_whole(folder)) or "none"
+        raise UserError(f"run {run.dir.id} has no whole checkpoint at step {step}. Whole are: {whole}.")
+    return step
+
+
+def _end(run: RunDir) -> int:
+    last = run.last_whole_checkpoint()
+    if run.state() != "finished" or last is None:
+        stands = f"; {run.id}@{last[0]} is what it has" if last else ""
+        raise UserError(f"run {run.id} is {run.state()}, not finished{stands}.")
+    return last[0]
+
+
+def _check_will_be_there(run: _Run, step: int) -> None:
+    trainer = run.config.trainer
+    steps = checkpoint_steps(run.steps, trainer.checkpoints)
+    if step not in steps:
+        shown = ", ".join(map(str, steps[:20])) + (", …" if len(steps) > 20 else "")
+        raise ConfigError(
+            f"run {run.dir.id} will write no checkpoint at step {step}: with trainer.checkpoints={trainer.checkpoints} "
+            f"its {run.steps} steps have them at {shown}."
+        )
+    needed = len(steps) - steps.index(step)
+    if needed > trainer.keep:
+        raise ConfigError(
+            f"run {run.dir.id} will keep only its last trainer.keep={trainer.keep} checkpoints, and that of step "
+            f"{step} is the {needed}th from the end. Say trainer.keep={needed}."
+        )
+
+
+def checkpoint_steps(steps: int, checkpoints: int) -> list[int]:
+    """The steps at which a run writes checkpoints."""
+    return sorted({-(-k * steps // checkpoints) for k in range(1, checkpoints + 1)})
+
+
+def _check_continue(config: RunConfig, data: str, vocabulary: int, steps: int, run: _Run, step: int) -> None:
+    if step == 0:
+        raise ConfigError("an imported run has weights only, no optimizer's state. Say parents.init.")
+    ours, theirs = config.with_seeds(), run.config.with_seeds()
+    differs = {
+        f"{part}.{key}": pair
+        for part in HELD
+        for key, pair in flat_difference(getattr(ours, part), getattr(theirs, part)).items()
+    }
+    differs |= {key: pair for key in HELD_DATA if (pair := (_at(ours, key), _at(theirs, key))) and pair[0] != pair[1]}
+    if not differs and vocabulary != run.vocabulary:
+        differs["vocabulary"] = (vocabulary, run.vocabulary)
+    for key, (here, there) in differs.items():
+        raise ConfigError(
+            f"{key} is {here} here and {there} there, but a continued run goes on with the same model, optimizer, "
+            "batch and seeds. The schedule, the budget and the corpus may be others; for anything else say parents.init."
+        )
+    if data != run.data and not _same_tokenizer(ours, run):
+        raise ConfigError(
+            "this corpus gives another tokenizer than the parent's. Give both runs one that is not trained on the "
+            "corpus: tokenizer=bytes, or tokenizer=huggingface with tokenizer.folder=<folder>."
+        )
+    if step >= steps:
+        raise ConfigError(
+            f"the parent is at step {step}, and this run's budget ends at step {steps}. The budget counts from the "
+            "beginning, the parent's steps included: give it more."
+        )
+
+
+def _at(config: Any, key: str) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(config, section), name)
+
+
+def _same_tokenizer(config: RunConfig, run: _Run) -> bool:
+    """Of two runs whose data differ."""
+    if config.tokenizer.fingerprint() != run.config.tokenizer.fingerprint():
+        return False
+    if not config.tokenizer.needs_training():
+        return True
+    from harness.planning.plan import dataset
+
+    theirs = dataset(run.config).tokenizer_folder if run.planned else run.dir.path / "tokenizer"
+    return bool(read_json(dataset(config).tokenizer_folder / CHECKSUMS) == read_json(theirs / CHECKSUMS))
+
+
+# --------------------------------------------------------------------------------------- weights
+
+
+def _check_init(config: RunConfig, vocabulary: int, architecture: Any, its_vocabulary: int) -> None:
+    """Whether the tensors of one model fill the other; those with a row for each token may have other rows."""
+    from harness.models.meta import build_on_meta
+    from harness.models.vocabulary import tables
+
+    model, other = build_on_meta(config.architecture, vocabulary), build_on_meta(architecture, its_vocabulary)
+    rows = tables(model, vocabulary) & tables(other, its_vocabulary)
+    here, there = model.state_dict(keep_vars=True), other.state_dict(keep_vars=True)
+    for name in [*here, *(name for name in there if name not in here)]:
+        ours, theirs = (_shape(state, name, name in rows) for state in (here, there))
+        if ours != theirs:
+            raise ConfigError(f"the architectures differ: {name} is {_told(ours)} here and {_told(theirs)} there.")
+    for name, tensor in here.items():
+        tied = [other_name for other_name in here if here[other_name] is tensor]
+        if there[name] is not there[tied[0]]:
+            raise ConfigError(
+                f"the architectures differ: {name} and {tied[0]} are one tensor here and two there. "
+                "Say architecture.head.tied=false."
+            )
+
+
+def _shape(state: Mapping[str, Any], name: str, is_table: bool) -> tuple[int, ...] | None:
+    return tuple(state[name].shape)[1 if is_table else 0 :] if name in state else None
+
+
+def _told(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else "×".join(map(str, shape))
+
+
+# --------------------------------------------------------------------------------------- folders
+
+
+def _is_transformers(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and not (folder / "manifest.json").is_file()
+
+
+def _of_folder(path: Path, config: RunConfig, vocabulary: int) -> Parent:
+    from harness.models.huggingface.folder import open_folder
+
+    folder = open_folder(path)
+    architecture, tokenizer = folder.architecture(), folder.tokenizer()
+    _check_init(config, vocabulary, architecture, architecture.vocabulary)
+    if tokenizer is None and architecture.vocabulary != vocabulary:
+        raise ConfigError(
+            f"the folder has {architecture.vocabulary} tokens and no tokenizer.json that says which, and this run has "
+            f"{vocabulary}."
+        )
+    return Parent(path, None, digest([folder.identity(), tokenizer and tokenizer.fingerprint()]))

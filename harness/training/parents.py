@@ -1,0 +1,72 @@
+"""What a run starts from: the weights of its `init`, the checkpoint of its `continue`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.errors import UserError
+from harness.identity import flat_difference
+from harness.models.vocabulary import grown, origins, same_tokens, tables, transferred
+from harness.rundir import RunDir, is_whole
+from harness.training.job import Parent, TrainingJob
+
+if TYPE_CHECKING:
+    from harness.models.model import Model
+
+log = logging.getLogger(__name__)
+
+
+def checkpoint(job: TrainingJob) -> tuple[int, Path] | None:
+    """The step and the folder that a run continues; None: it begins at the beginning. Raises UserError where the
+    checkpoint is no longer whole."""
+    parent = job.parents.get("continue")
+    if parent is None:
+        return None
+    assert parent.step is not None
+    folder = RunDir(parent.path).checkpoint(parent.step)
+    if not is_whole(folder):
+        raise UserError(f"{folder}, which this run continues, is gone or damaged. Train {parent.path.name} again.")
+    return parent.step, folder
+
+
+@torch.no_grad()
+def start_from(job: TrainingJob, model: Model) -> None:
+    """Fills a freshly initialised model on the CPU with the weights of the run's `init`, if it has one. Under another
+    tokenizer the rows of its tokens are transferred.
+
+    Raises UserError where the weights are gone or damaged.
+    """
+    parent = job.parents.get("init")
+    if parent is None:
+        return
+    architecture, weights, old = _read(parent)
+    differs = flat_difference(job.config.architecture, architecture)
+    differs.pop("vocabulary", None)
+    for key, (ours, theirs) in differs.items():
+        log.warning("architecture.%s=%s, and %s in %s, whose weights are taken.", key, ours, theirs, parent.identity)
+    fresh, new = model.state_dict(), job.dataset.tokenizer
+    names = tables(model, job.vocabulary)
+    if old is None or same_tokens(old, new):
+        weights |= {name: grown(weights[name], fresh[name]) for name in names}
+    else:
+        of = origins(new, old)
+        weights |= {name: transferred(weights[name], fresh[name], of) for name in names}
+    model.load_state_dict(weights)
+
+
+def _read(parent: Parent) -> tuple[Any, dict[str, torch.Tensor], Any]:
+    """The architecture's Config, the weights, and the tokenizer (None: there is none)."""
+    if parent.step is None:
+        from harness.models.huggingface.folder import open_folder
+
+        folder = open_folder(parent.path)
+        tokenizer = folder.tokenizer()
+        return folder.architecture(), folder.weights(), tokenizer and tokenizer.train(())
+    from harness.training.train import load_model
+
+    model, config, tokenizer = load_model(RunDir(parent.path), parent.step)
+    return config.architecture, dict(model.state_dict()), tokenizer
