@@ -103,6 +103,11 @@ def why(words: list[str], verb: Verb) -> int:
         from harness.rundir import open_run
 
         run = open_run(rest[0], own["runs"])
+        if imported := run.manifest().get("imported"):
+            print(
+                f"run {run.id}: reuse. It was imported from {imported['folder']}; `harness import` knows its content."
+            )
+            return 0
         asked_now = {"runs": str(run.path.parent), "retrain": False, "reuse": "same"}
         config = from_mapping(RunConfig, {**run.config(), **asked_now})
     else:
