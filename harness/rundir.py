@@ -298,7 +298,7 @@ class RunDir:
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
         """What was found beside it, such as spikes, norms, validations and samples: all, or those of one kind."""
-        return [row for row in self._rows() if row.get("event", "") == kind or (not kind and "event" in row)]
+        return [row for row in self._rows() if "event" in row and kind in ("", row["event"])]
 
     def _rows(self) -> list[dict[str, Any]]:
         """All whole lines; a line cut short by a crash is passed over."""

@@ -137,8 +137,8 @@ def returned(run: RunDir, start: tuple[int, Path] | None, back: RolledBack, time
     if times > MOST_RETURNS and (start[0] if start else 0) >= step:
         raise RunFailed(
             f"Run {run.id}: {times} spikes were left out, and the way on from step {step} meets another. The "
-            "trouble is not in single batches: a lower optimizer.lr, a longer schedule.warmup or a larger watch.spike may help. "
-            f"What was reached at step {step} is kept."
+            "trouble is not in single batches: a lower optimizer.lr, a longer schedule.warmup or a larger watch.spike "
+            f"may help. What was reached at step {step} is kept."
         )
     run.forget_metrics_after(step)
     row = {"step": step, "event": "rolled_back", "from_step": back.step, "left_out": back.left_out}
