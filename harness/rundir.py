@@ -199,7 +199,8 @@ class RunDir:
 
     def publish(self, staged: Path, final: Path, checksums: Mapping[str, str] | None = None) -> None:
         """Checksums a staged folder, brings it to the disk and renames it into place. checksums: by file name, of
-        those files whose checksums are known already. A damaged folder in its place gives way; a whole one stays. Raises LeaseLost."""
+        those files whose checksums are known already. A damaged folder in its place gives way; a whole one stays.
+        Raises LeaseLost."""
         assert self.held is not None
         with self.held.fenced():
             _seal(staged, checksums)

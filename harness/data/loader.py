@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -61,17 +63,25 @@ class Steps(Dataset):
         return [self.method.prepare(self.stream.sequences(*place), self.stream.randomness) for place in places]
 
 
+class Loader(DataLoader):
+    """Takes from its workers arrays, which travel through pipes. Tensors would travel through /dev/shm, which is
+    small in containers, and a worker that finds it full leaves the training process waiting for ever."""
+
+    def __iter__(self) -> Iterator[list[Batch]]:  # type: ignore[override]
+        return map(_as_tensors, super().__iter__()) if self.num_workers else super().__iter__()
+
+
 def loader(stream: Stream, method: Method, rows: Rows, first_step: int = 0, workers: int = 0) -> DataLoader:
     """Yields, for each optimizer step from the first on, the list of this rank's micro-batches on the CPU.
 
     The same for any number of workers. Torch's global generator is left as it is. Raises ConfigError where the rows
     cannot be shared by the ranks.
     """
-    return DataLoader(
+    return Loader(
         Steps(stream, method, rows, first_step),
         batch_size=None,
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_as_arrays if workers else _as_it_is,
         multiprocessing_context="fork" if workers else None,
         worker_init_fn=_ignore_signals,
         generator=torch.Generator(),
@@ -86,3 +96,21 @@ def _ignore_signals(worker: int) -> None:
 
 def _as_it_is(item: Any) -> Any:
     return item
+
+
+def _as_arrays(batches: list[Batch]) -> list[dict[str, Any]]:
+    return [
+        {f.name: _each(getattr(batch, f.name), torch.Tensor, torch.Tensor.numpy) for f in fields(batch)}
+        for batch in batches
+    ]
+
+
+def _as_tensors(batches: list[dict[str, Any]]) -> list[Batch]:
+    return [Batch(**_each(batch, np.ndarray, torch.from_numpy)) for batch in batches]
+
+
+def _each(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """`change` of every value of a kind, also inside of dictionaries."""
+    if isinstance(value, dict):
+        return {key: _each(item, kind, change) for key, item in value.items()}
+    return change(value) if isinstance(value, kind) else value

@@ -108,3 +108,11 @@ def test_a_signal_to_the_whole_group_ends_no_worker(stream: Stream, number: int)
     for worker in workers:
         worker.join(10)
         assert worker.exitcode == 0
+
+
+def test_batches_take_no_room_in_shared_memory(stream: Stream) -> None:
+    """It is small in containers, and a worker that finds it full would leave the training process waiting for ever."""
+    tensors = [
+        t for step in steps(stream, 3, workers=1) for b in step for t in (b.inputs_BT, b.places_B, *b.extra.values())
+    ]
+    assert not any(tensor.is_shared() for tensor in tensors)
