@@ -66,6 +66,11 @@ VERBS = {
         "harness results [runs=./runs] [--sql QUERY] [--csv|--json]",
         "Query all runs and scores as one table.",
     ),
+    "diff": Verb(
+        "harness.verbs.diff:diff",
+        "harness diff <run> <run> [runs=./runs] [--json]",
+        "Show two runs side by side: configs, figures, scores and their difference.",
+    ),
     "report": Verb(
         "harness.verbs.look:report",
         "harness report <study> [studies=./studies]",
@@ -83,6 +88,11 @@ VERBS = {
         "harness.verbs.interchange:export",
         "harness export <id|folder> to=<folder> [checkpoint=step] [runs=./runs]",
         "Write a run as a Hugging Face folder.",
+    ),
+    "sync": Verb(
+        "harness.verbs.sync:sync",
+        "harness sync <run> … tracker=<name> [runs=./runs]",
+        "Send what runs have written to a tracker, after the fact.",
     ),
     "plugins": Verb(
         "harness.verbs.plugins:plugins",

@@ -130,16 +130,20 @@ def run_columns(manifest: Row) -> Row:
 
 def score_rows(runs: str | Path) -> Iterator[Row]:
     for folder in _folders(runs):
-        scores = _guarded(folder.path, _scores)
-        for score in scores or ():
-            if isinstance(score, dict):
-                score["run"] = folder.name
-                yield {c.name: _typed(c.type, score.get(c.name)) for c in SCORES}
+        yield from run_scores(folder.path)
+
+
+def run_scores(path: str | Path) -> Iterator[Row]:
+    """One run's rows of the table `scores`; none where they cannot be read."""
+    for score in _guarded(path, _scores) or ():
+        if isinstance(score, dict):
+            score["run"] = os.path.basename(path)
+            yield {c.name: _typed(c.type, score.get(c.name)) for c in SCORES}
 
 
 def option_rows(runs: str | Path) -> Iterator[Row]:
     for folder in _folders(runs):
-        for key, value in _leaves((read_manifest(folder.path) or {}).get("config", {})):
+        for key, value in leaves((read_manifest(folder.path) or {}).get("config", {})):
             yield {"run": folder.name, "key": key, "value": value if isinstance(value, str) else json.dumps(value)}
 
 
@@ -212,9 +216,10 @@ def _typed(type: str, value: Any) -> Any:
     return int(value) if math.isfinite(value) and abs(value) < 2**63 else None
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of everything in nested mappings."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else key)
+            yield from leaves(item, f"{path}.{key}" if path else key)
     else:
         yield path, value

@@ -80,10 +80,15 @@ def _csv(rows: list[Row]) -> str:
 
 def _json(rows: list[Row]) -> str:
     """JSON as every reader takes it: what is not a finite number becomes null."""
-    return json.dumps([{k: _finite(v) for k, v in row.items()} for row in rows], indent=1, default=str) + "\n"
+    return json.dumps(finite(rows), indent=1, default=str) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same, with null for every number that is not finite, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -18,7 +18,11 @@ def folder(tmp_path_factory):
     folder, before = tmp_path_factory.mktemp("generate"), Path.cwd()
     os.chdir(folder)
     words = ["experiment=tiny", "budget.tokens=4096", "suite=null", "tokenizer=bytes", "trainer.checkpoints=2"]
-    words += ["optimizer.lr=0.1"]  # so that two checkpoints have different things to say
+    words += [
+        "optimizer.lr=0.1",
+        "corpus=synthetic",
+        "corpus.documents=100",
+    ]  # so that two checkpoints have different things to say
     assert main(["train", *words]) == 0
     yield folder
     os.chdir(before)

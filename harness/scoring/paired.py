@@ -1,0 +1,86 @@
+"""The difference of two models' scores on the same samples, with a standard error that knows they are the same.
+
+Documents are hard or easy for both models: taken together, that cancels; taken apart, it is most of the error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import UserError
+
+Sample = dict[str, Any]
+
+
+def read_samples(path: Path) -> list[Sample] | None:
+    """The rows of one task's file; None where there is none. Raises UserError where it is damaged."""
+    import pyarrow
+    import pyarrow.parquet
+
+    if not path.is_file():
+        return None
+    try:
+        return pyarrow.parquet.read_table(path).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise UserError(f"{path} is damaged ({reason}). Remove it, and score the run again.") from None
+
+
+def paired_error(
+    samples_a: Sequence[Sample], samples_b: Sequence[Sample], metric: str, value_a: float, value_b: float
+) -> float | None:
+    """The standard error of value_a − value_b, both of one metric; None where the samples are not the same ones, or do
+    not add up to the values."""
+    name, _, wanted = metric.partition(",")
+    a, b = ([s for s in samples if s.get("filter") == (wanted or "none")] for samples in (samples_a, samples_b))
+    if len(a) < 2 or list(map(_question, a)) != list(map(_question, b)):
+        return None
+    pulls = [_pulls(rows, f"metric.{name}", value) for rows, value in ((a, value_a), (b, value_b))]
+    if pulls[0] is None or pulls[1] is None:
+        return None
+    return float(math.sqrt(len(a) / (len(a) - 1) * np.sum((pulls[0] - pulls[1]) ** 2)))
+
+
+def _question(sample: Sample) -> tuple[Any, ...]:
+    return tuple(sample.get(key) for key in ("document", "prompt", "target"))
+
+
+def _pulls(samples: Sequence[Sample], column: str, value: float) -> np.ndarray | None:
+    """By how much each sample moves the score from where the others have it, to first order (Cochran 1977, §2.11 for
+    ratios); shape (samples,). None where no way of adding them up gives the score."""
+    own = np.array([_number(sample.get(column)) for sample in samples])
+    log_likelihoods = np.array([sum(map(_number, sample.get("log_likelihoods") or ())) for sample in samples])
+    for add_up in (_mean, _ratio, _perplexity):
+        with np.errstate(all="ignore"):
+            total, pulls = add_up(own, log_likelihoods)
+        if math.isclose(total, value, rel_tol=1e-6, abs_tol=1e-9) and np.isfinite(pulls).all():
+            return pulls
+    return None
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+Added = tuple[float, np.ndarray]
+
+
+def _mean(own: np.ndarray, log_likelihoods: np.ndarray) -> Added:
+    return float(own.mean()), (own - own.mean()) / len(own)
+
+
+def _ratio(own: np.ndarray, log_likelihoods: np.ndarray) -> Added:
+    """A ratio of sums, such as bits per byte: a sample's own ratio weighs as what its log-likelihood is divided by."""
+    weights = log_likelihoods / own
+    total = float((weights * own).sum() / weights.sum())
+    return total, weights * (own - total) / weights.sum()
+
+
+def _perplexity(own: np.ndarray, log_likelihoods: np.ndarray) -> Added:
+    total, pulls = _ratio(np.log(own), log_likelihoods)
+    return math.exp(total) if total < 700 else math.inf, math.exp(min(total, 700)) * pulls

@@ -1,0 +1,119 @@
+"""harness diff: what two runs do not share, and by how much their scores differ."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.rundir import RunDir
+from harness.scoring.samples import write_samples
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two tiny runs that differ in the learning rate, with made-up scores on the same four samples."""
+    folder, before = tmp_path_factory.mktemp("diff"), Path.cwd()
+    os.chdir(folder)
+    try:
+        words = ["experiment=tiny", "budget.tokens=2048", "suite=null", "tokenizer=bytes", "corpus=synthetic"]
+        for lr in ("0.01", "0.02"):
+            assert main(["train", *words, "corpus.documents=100", f"optimizer.lr={lr}"]) == 0
+    finally:
+        os.chdir(before)
+    runs = [RunDir(path.parent) for path in folder.glob("runs/*/manifest.json")]
+    runs.sort(key=lambda run: run.config()["optimizer"]["lr"])
+    for run, right in zip(runs, ([1, 1, 0, 1], [1, 0, 0, 0]), strict=True):
+        scored(run, "quiz", right)
+    scored(runs[0], "only one has it", [1, 0])
+    return runs
+
+
+def scored(run, task, right, **changes):
+    row = {
+        "run": run.id,
+        "checkpoint": 2,
+        "suite": "s",
+        "task": task,
+        "metric": "acc",
+        "value": sum(right) / len(right),
+    }
+    run.add_scores([{**row, "stderr": 0.25, "n": len(right), "likelihood": "causal", **changes}])
+    blank = {"filter": "none", "prompt": "?", "target": "!", "responses": [], "choices": [], "log_likelihoods": []}
+    write_samples(run, task, 2, [{"document": i, **blank, "metric.acc": float(x)} for i, x in enumerate(right)])
+
+
+@pytest.fixture
+def runs(made, tmp_path, monkeypatch):
+    """A copy of them, to work in."""
+    shutil.copytree(made[0].path.parent, tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    return [RunDir(tmp_path / "runs" / run.id) for run in made]
+
+
+def found(capsys, *runs):
+    capsys.readouterr()
+    assert main(["diff", *(run.id for run in runs), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_only_what_differs_of_the_configs(runs, capsys):
+    assert found(capsys, *runs)["config"] == [{"key": "optimizer.lr", "a": "0.01", "b": "0.02"}]
+    assert found(capsys, runs[0], runs[0])["config"] == []
+
+
+def test_figures_stand_side_by_side(runs, capsys):
+    figures = {row["what"]: row for row in found(capsys, *runs)["figures"]}
+    assert figures["tokens"] == {"what": "tokens", "a": 2048, "b": 2048, "difference": 0, "stderr": None}
+    results = [run.manifest()["result"] for run in runs]
+    loss = figures["held_out_loss"]
+    assert loss["difference"] == results[0]["held_out_loss"] - results[1]["held_out_loss"]
+    assert loss["stderr"] ** 2 == pytest.approx(sum(result["held_out_stderr"] ** 2 for result in results))
+
+
+def test_scores_on_the_same_samples_are_paired(runs, capsys):
+    (row,) = found(capsys, *runs)["scores"]
+    assert (row["a"], row["b"], row["difference"], row["paired"], row["n"]) == (0.75, 0.25, 0.5, True, 4)
+    # The samples differ by 0, 1, 0, 1: their standard deviation over √4.
+    assert row["stderr"] == pytest.approx((4 * 0.25 / 3) ** 0.5 / 2)
+
+
+def test_without_samples_the_errors_are_added(runs, capsys):
+    shutil.rmtree(runs[1].path / "samples")
+    (row,) = found(capsys, *runs)["scores"]
+    assert (row["paired"], row["stderr"]) == (False, pytest.approx(0.25 * 2**0.5))
+
+
+def test_two_kinds_of_likelihood_have_no_difference(runs, capsys):
+    scored(runs[1], "quiz", [1, 0, 0, 0], likelihood="pseudo")
+    (row,) = found(capsys, *runs)["scores"]
+    assert (row["difference"], row["stderr"], row["paired"]) == (None, None, False)
+
+
+def test_the_table_says_which_is_which(runs, capsys):
+    assert main(["diff", runs[0].id, str(runs[1].path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"a: runs/{runs[0].id}\nb: {runs[1].path}\n")
+    assert "scores at step 2 of a and 2 of b" in out
+
+
+def test_what_differs_of_the_machine_is_shown_too(runs, capsys):
+    fingerprint = runs[0].manifest()["fingerprint"]
+    runs[1].update_manifest(fingerprint={**fingerprint, "threads": 7})
+    (row,) = found(capsys, *runs)["fingerprint"]
+    assert (row["key"], row["b"]) == ("threads", "7")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "needs two runs, as ids or folders; found none"),
+        (["a"], "found a."),
+        (["zzz", "yyy"], "There is no run zzz"),
+    ],
+)
+def test_two_runs_are_asked_for(runs, words, said, capsys):
+    assert main(["diff", *words]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
