@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import __version__
+from harness.causes import in_words
 from harness.errors import RunFailed, UserError, suggest
 
 
@@ -125,10 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.filename is None:
+    except Exception as error:
+        told = in_words(error)
+        if told is None or debug:
             raise
-        return _ended(UserError(f"{error.filename}: {error.strerror}."), 2, debug)
+        return _ended(told, 2 if isinstance(told, UserError) else 1, debug)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from harness import __version__
+from harness.causes import told_in_words
 from harness.config import from_mapping, to_mapping
 from harness.errors import UserError
 from harness.identity import code
@@ -26,11 +27,12 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
     Raises UserError where the run may not be reused, RunFailed where training fails, KeyboardInterrupt where
     it was asked to stop; the last checkpoint is kept in each case.
     """
-    decision = allowed(plan)
-    if decision.action != "reuse":
-        decision = _train(plan, decision.run, quiet)
-    if score and plan.config.suite is not None:
-        score_one(plan.config, decision.run, quiet=quiet)
+    with told_in_words():
+        decision = allowed(plan)
+        if decision.action != "reuse":
+            decision = _train(plan, decision.run, quiet)
+        if score and plan.config.suite is not None:
+            score_one(plan.config, decision.run, quiet=quiet)
     return decision
 
 
@@ -38,6 +40,8 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     from harness.training.fit import device_of
 
     device_of(plan.config.trainer)  # what the machine has not is said before anything is written
+    if plan.config.tracker is not None:
+        plan.config.tracker.require()
     data = dataset(plan.config, None if quiet else Tokenising())
     if data.fingerprint != plan.identity["data"]:
         raise UserError(f"The corpus of run {plan.id} has changed since it was planned. Start again when it rests.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import plugins
+from harness.causes import in_words
 from harness.config import from_mapping
 from harness.errors import UserError
+from harness.lease import LeaseLost
 from harness.rundir import RunDir, is_whole
 from harness.schema import RunConfig
 from harness.training.interrupt import Interrupt
@@ -36,6 +39,7 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
     loss is not finite; UserError where the machine has not what the config asks for.
     """
     from harness.training.parents import checkpoint
+    from harness.training.tracking import tracked
     from harness.training.world import Follower, World
 
     leads = World.here().leads
@@ -43,6 +47,7 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
     last = run.last_whole_checkpoint()
     if run.state() == "finished" and last and last[0] == run.manifest()["result"]["steps"]:
         return dict(run.manifest()["result"])
+    run = tracked(job.config, run) if leads else run
     try:
         run.update_manifest(state="running", reason="")
         _tell(leads, "before_run", config=job.config, run=run)
@@ -51,7 +56,8 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
         run.update_manifest(state="finished", result=result)
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        run.update_manifest(state=state, reason=str(error) or type(error).__name__)
+        with contextlib.suppress(OSError, LeaseLost):  # what came first is what is told
+            run.update_manifest(state=state, reason=str(in_words(error) or error) or type(error).__name__)
         _tell(leads, "on_run_error", config=job.config, run=run, error=error)
         raise
     _tell(leads, "after_run", config=job.config, run=run)
