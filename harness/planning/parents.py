@@ -153,7 +153,7 @@ def _check_continue(config: RunConfig, data: str, vocabulary: int, steps: int, r
         differs["vocabulary"] = (vocabulary, run.vocabulary)
     for key, (here, there) in differs.items():
         raise ConfigError(
-            f"{key} is {here} here and {there} there, but a continued run goes on with the same model, optimizer, "
+            f"{key} is {_said(here)} here and {_said(there)} there, but a continued run goes on with the same model, optimizer, "
             "batch and seeds. The schedule, the budget and the corpus may be others; for anything else say parents.init."
         )
     if data != run.data and not _same_tokenizer(ours, run):
@@ -166,6 +166,10 @@ def _check_continue(config: RunConfig, data: str, vocabulary: int, steps: int, r
             f"the parent is at step {step}, and this run's budget ends at step {steps}. The budget counts from the "
             "beginning, the parent's steps included: give it more."
         )
+
+
+def _said(value: Any) -> str:
+    return "not set" if value is None else str(value)
 
 
 def _at(config: Any, key: str) -> Any:
