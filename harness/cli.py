@@ -100,6 +100,11 @@ VERBS = {
         "harness plugins [--json]",
         "List the plugins: kind, name, version, origin, health.",
     ),
+    "completion": Verb(
+        "harness.verbs.completion:completion",
+        "harness completion bash|zsh|fish",
+        "Print the script that a shell evaluates to complete words by Tab.",
+    ),
 }
 
 
