@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from harness import hookimpl
 from harness.config import ConfigError, option, plugin_config, slot
 from harness.errors import suggest
-from harness.interfaces.architecture import ArchitectureConfig, PartCount
+from harness.interfaces.architecture import Activations, ArchitectureConfig, LayerActivations, PartCount
 from harness.interfaces.visibility import Causal, Condition, Full, NotBefore, Prefix, SameDocument, Window
 
 HARNESS_INTERFACE = 1
@@ -144,27 +144,30 @@ class TransformerConfig(ArchitectureConfig):
         layers = Counter(self.pattern[layer % len(self.pattern)] for layer in range(self.layers))
         return {f"blocks.{name}": (self._block(name), times) for name, times in layers.items()}
 
-    def activations(self, vocabulary: int, sequence_length: int) -> int | None:
-        """Inputs of the norms, what the parts keep, and the logits with their softmax."""
+    def activations(self, sequence_length: int) -> Activations | None:
         try:
-            parts = [
-                block.attention.activations(self.width, sequence_length) + block.feedforward.activations(self.width)
-                for block in self.layer_blocks()
-            ]
+            layers = [block._layer_activations(sequence_length) for block in self.layer_blocks()]
         except NotImplementedError:
             return None
-        return sum(parts) + 2 * self.width * (self.layers + 1) + 2 * vocabulary
+        last = self.norm.activations(self.width) if self.placement == "pre" else 0
+        return Activations(self.width, layers, last + self.width)
+
+    def _layer_activations(self, sequence_length: int) -> LayerActivations:
+        """The way back is widest in the feedforward."""
+        width, attention, feedforward = self.width, self.attention, self.feedforward
+        inner = feedforward.activations(width)
+        return LayerActivations(
+            stream=2 * self.norm.activations(width),
+            computed=attention.activations(width, sequence_length) + inner,
+            products=attention.products(width) + feedforward.products(width),
+            gradients=inner,
+        )
 
     def tensor_parallel(self) -> int | None:
         try:
-            parts = [
-                part.divisible(self.width)
-                for block in self.layer_blocks()
-                for part in (block.attention, block.feedforward)
-            ]
+            return math.gcd(*(p.divisible(self.width) for b in self.layer_blocks() for p in (b.attention, b.feedforward)))
         except NotImplementedError:
             return None
-        return math.gcd(*parts)
 
     def cache_bytes(self, bytes_per_number: int) -> int | None:
         try:
