@@ -165,7 +165,8 @@ class TransformerConfig(ArchitectureConfig):
 
     def tensor_parallel(self) -> int | None:
         try:
-            return math.gcd(*(p.divisible(self.width) for b in self.layer_blocks() for p in (b.attention, b.feedforward)))
+            parts = [part for block in self.layer_blocks() for part in (block.attention, block.feedforward)]
+            return math.gcd(*(part.divisible(self.width) for part in parts))
         except NotImplementedError:
             return None
 
