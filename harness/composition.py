@@ -15,7 +15,7 @@ from harness.help import group_of, group_options, groups
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
 from harness.registry import registry
-from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig
+from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig, SyncConfig
 
 C = TypeVar("C", bound=Config)
 
@@ -25,6 +25,7 @@ SCHEMAS: dict[str, type[Config]] = {
     "score": ScoreConfig,
     "generate": GenerateConfig,
     "fit": FitConfig,
+    "sync": SyncConfig,
 }
 
 

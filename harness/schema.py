@@ -223,6 +223,14 @@ class GenerateConfig(Config):
 
 
 @dataclass(kw_only=True)
+class SyncConfig(Config):
+    """What `harness sync` takes."""
+
+    tracker: Any = slot("tracker", "where the rows are sent")
+    runs: str = option("./runs", "folder of the run directories")
+
+
+@dataclass(kw_only=True)
 class FitConfig(Config):
     """What `harness fit` takes."""
 

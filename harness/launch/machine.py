@@ -49,8 +49,10 @@ class Machine:
 
     def needs(self, config: RunConfig) -> Needs:
         """Of one run: a GPU for each of its processes, or the cores for their threads and their loaders' processes.
-        Raises UserError where there are too few GPUs."""
+        Raises UserError where there are too few GPUs, or its tracker cannot work here."""
         trainer = config.trainer
+        if config.tracker is not None:
+            config.tracker.require()
         if trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not self.gpus):
             return Needs(cores=trainer.devices * (trainer.threads + config.data.workers))
         if trainer.devices > len(self.gpus):
