@@ -25,21 +25,25 @@ HURRY = 3.0
 
 @dataclass
 class Job:
-    """work: called in the child. log: the file that takes what the child prints."""
+    """work: called in the child. log: the file that takes what the child prints. after: names of jobs that must have
+    ended well before it starts."""
 
     name: str
     work: Callable[[], object]
     log: Path
     needs: Needs = field(default_factory=Needs)
+    after: tuple[str, ...] = ()
 
 
 @dataclass
 class Outcome:
-    """How a job ended. code: its exit code, negative for a signal. error: its last words, one line."""
+    """How a job ended. code: its exit code, negative for a signal. error: its last words, one line. started:
+    False where what it comes after failed; then error says so."""
 
     name: str
     code: int
     error: str = ""
+    started: bool = True
 
 
 @dataclass
@@ -51,7 +55,8 @@ class _Running:
 
 @dataclass
 class Pool:
-    """Runs jobs in order, side by side as far as the machine goes, each on cores or GPUs of its own.
+    """Runs jobs in order, side by side as far as the machine goes, each on cores or GPUs of its own. A job that must
+    wait for another lets those behind it go first.
 
     workers: at most so many at a time; null: as many as there are cores or GPUs for. Where more are asked for than
     there are cores, they share the cores. pin: whether a job keeps to its cores.
@@ -73,9 +78,11 @@ class Pool:
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while waiting or self.running:
-                while waiting and (place := self._place(waiting[0], shared)):
-                    self._start(waiting.pop(0), place)
+                while (job := self._ready(waiting)) and (place := self._place(job, shared)):
+                    waiting.remove(job)
+                    self._start(job, place)
                 ended += self._reap()
+                ended += _given_up(waiting, ended)
                 self.tick([running.job.name for running in self.running])
                 time.sleep(0.1)
         except BaseException as error:
@@ -85,6 +92,11 @@ class Pool:
         finally:
             signal.signal(signal.SIGTERM, before)
         return ended
+
+    def _ready(self, waiting: Sequence[Job]) -> Job | None:
+        """The first that waits for nothing but a place."""
+        open_ = {job.name for job in waiting} | {running.job.name for running in self.running}
+        return next((job for job in waiting if not open_ & set(job.after)), None)
 
     def _place(self, job: Job, shared: bool) -> Place | None:
         if self.workers is not None and len(self.running) >= self.workers:
@@ -119,6 +131,17 @@ class Pool:
         deadline = seconds and time.monotonic() + seconds
         for running in self.running:
             running.process.join(deadline and max(0.0, deadline - time.monotonic()))
+
+
+def _given_up(waiting: list[Job], ended: Sequence[Outcome]) -> list[Outcome]:
+    """Takes out the jobs that come after one that failed, and those that come after them."""
+    failed = {outcome.name for outcome in ended if outcome.code}
+    found: list[Outcome] = []
+    for job in list(waiting):
+        if before := sorted(failed & set(job.after)):
+            waiting.remove(job)
+            found.append(Outcome(job.name, 1, f"not started, since {before[0]} failed", started=False))
+    return [*found, *_given_up(waiting, found)] if found else []
 
 
 def _outcome(running: _Running) -> Outcome:

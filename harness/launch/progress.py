@@ -25,7 +25,7 @@ class Watch:
     def __init__(self, plans: Sequence[Plan], runs: Path, interval: float = 15.0) -> None:
         self.plans = {plan.id: plan for plan in plans}
         self.runs, self.interval = runs, interval
-        self.total = sum(plan.flops for plan in plans) or 1.0
+        self.total = sum(plan.own_flops for plan in plans) or 1.0
         what = told_apart([to_mapping(plan.config) for plan in self.plans.values()])
         self.lines = {name: Line(name, said) for name, said in zip(self.plans, what, strict=True)}
         self.before: dict[str, float] = {}  #: what stood there when it was first looked at, from an earlier start
@@ -61,7 +61,7 @@ class Watch:
         row, state = last_metrics(self.runs / line.id)[0], RunDir(self.runs / line.id).state()
         line.share = self._share_of(row, line.id)
         line.loss, line.rate, line.mfu = row.get("loss"), row.get("tokens_per_second"), row.get("mfu")
-        tokens = self.plans[line.id].tokens
+        tokens = self.plans[line.id].own_tokens
         line.left = (1 - line.share) * tokens / line.rate if running and line.rate else None
         if running:
             line.state = "scoring" if state == "finished" else "training"
@@ -69,7 +69,10 @@ class Watch:
             line.state = {"finished": "done", "interrupted": "stopped"}.get(state, "failed")
 
     def _share_of(self, row: dict[str, Any], name: str) -> float:
-        return float(row.get("step", 0) / self.plans[name].steps)
+        """Of the run's own steps."""
+        plan = self.plans[name]
+        continued = plan.steps - plan.own_steps
+        return float(row.get("step", continued) - continued) / plan.own_steps
 
     def _summary(self) -> str:
         share, lines = self._share(), list(self.lines.values())
@@ -84,10 +87,10 @@ class Watch:
     def _share(self) -> float:
         """Of all the work, in FLOPs; what has ended, however it did, is no work any more."""
         part = {line.id: line.share if line.state in ("waiting", "training") else 1.0 for line in self.lines.values()}
-        return sum(plan.flops * part[plan.id] for plan in self.plans.values()) / self.total
+        return sum(plan.own_flops * part[plan.id] for plan in self.plans.values()) / self.total
 
     def _left(self, share: float) -> str:
-        worked = share - sum(self.plans[name].flops * part for name, part in self.before.items()) / self.total
+        worked = share - sum(self.plans[name].own_flops * part for name, part in self.before.items()) / self.total
         if worked < 0.01:
             return "time left unknown"
         return f"{span((time.monotonic() - self.started) * (1 - share) / worked)} left"

@@ -153,8 +153,9 @@ def _check_continue(config: RunConfig, data: str, vocabulary: int, steps: int, r
         differs["vocabulary"] = (vocabulary, run.vocabulary)
     for key, (here, there) in differs.items():
         raise ConfigError(
-            f"{key} is {_said(here)} here and {_said(there)} there, but a continued run goes on with the same model, optimizer, "
-            "batch and seeds. The schedule, the budget and the corpus may be others; for anything else say parents.init."
+            f"{key} is {_said(here)} here and {_said(there)} there, but a continued run goes on with the same model, "
+            "optimizer, batch and seeds. The schedule, the budget and the corpus may be others; for anything else say "
+            "parents.init."
         )
     if data != run.data and not _same_tokenizer(ours, run):
         raise ConfigError(

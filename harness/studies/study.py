@@ -17,10 +17,11 @@ from harness.launch.local import Job, Outcome, Pool
 from harness.launch.machine import Machine
 from harness.launch.progress import Watch, make_ready
 from harness.launch.run import carry_out
-from harness.planning.plan import Plan, data_fingerprint, dataset, resolve
+from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed
 from harness.rundir import RunDir, read_json, write_json
-from harness.studies.sweep import Sweep, expand
+from harness.studies.stages import plans_of
+from harness.studies.sweep import Sweep
 
 
 @dataclass
@@ -35,10 +36,10 @@ class Study:
     @classmethod
     def of(cls, sweep: Sweep, studies: str, command: str = "") -> Study:
         """Resolves every run of the sweep. Raises UserError before anything is launched or written."""
-        configs = expand(sweep)
-        plans = {plan.id: plan for plan in map(resolve, configs)}
-        if len(plans) < len(configs):
-            print(f"The sweep's {len(configs)} rows are {len(plans)} different runs.", file=sys.stderr)
+        rows = plans_of(sweep)
+        plans = {plan.id: plan for plan in rows}
+        if len(plans) < len(rows):
+            print(f"The sweep's {len(rows)} rows are {len(plans)} different runs.", file=sys.stderr)
         return cls(sweep, Path(studies) / sweep.name, list(plans.values()), command)
 
     @property
@@ -51,15 +52,25 @@ class Study:
         _say_decisions(decisions)
         missing = [plan for plan in self.plans if decisions[plan.id].action != "reuse"]
         machine = Machine.here()
-        jobs = [self._job(plan, machine) for plan in sorted(missing, key=lambda plan: -plan.flops)]
+        jobs = self._jobs(sorted(missing, key=lambda plan: -plan.own_flops), machine)
         keep(self)
         failed = self._train(missing, jobs, machine) if missing else []
         self._score()
         return failed
 
-    def _job(self, plan: Plan, machine: Machine) -> Job:
-        work = functools.partial(carry_out, plan, score=False, quiet=True)
-        return Job(plan.id, work, self.folder / "logs" / f"{plan.id}.txt", machine.needs(plan.config))
+    def _jobs(self, plans: Sequence[Plan], machine: Machine) -> list[Job]:
+        """A job for each run; one that starts from another of them comes after it."""
+        names = {plan.id for plan in plans}
+        return [
+            Job(
+                plan.id,
+                functools.partial(carry_out, plan, score=False, quiet=True),
+                self.folder / "logs" / f"{plan.id}.txt",
+                machine.needs(plan.config),
+                after=tuple(parent.path.name for parent in plan.parents.values() if parent.path.name in names),
+            )
+            for plan in plans
+        ]
 
     def _train(self, plans: Sequence[Plan], jobs: Sequence[Job], machine: Machine) -> list[Outcome]:
         make_ready(plans)
@@ -68,10 +79,9 @@ class Study:
             outcomes = Pool(launcher.workers, machine, launcher.pin, watch.tick).run(jobs)
         failed = [outcome for outcome in outcomes if outcome.code]
         for outcome in failed:
-            print(
-                f"harness: run {outcome.name} failed: {outcome.error} (see {self.folder / 'logs' / outcome.name}.txt)",
-                file=sys.stderr,
-            )
+            log = self.folder / "logs" / f"{outcome.name}.txt"
+            said = f"failed: {outcome.error} (see {log})" if outcome.started else f"was {outcome.error}"
+            print(f"harness: run {outcome.name} {said}", file=sys.stderr)
         return failed
 
     def _score(self) -> None:
@@ -132,11 +142,14 @@ def kept(name: str, studies: str) -> dict[str, Any]:
 
 
 def points_of(runs: Sequence[RunDir]) -> list[Point]:
-    """Each finished run as a law sees it: non-embedding N, D tokens, C = 6ND FLOPs, held-out nats per token."""
+    """Each finished run as a law sees it: non-embedding N, D tokens, C = 6ND FLOPs, held-out nats per token. A trunk
+    that others of them continue is no end, and left out."""
+    manifests = {run.id: run.manifest() if run.state() == "finished" else {} for run in runs}
+    trunks = {m.get("identity", {}).get("parents", {}).get("continue", "").split("@")[0] for m in manifests.values()}
     found = []
     for run in runs:
-        manifest = run.manifest() if run.state() == "finished" else {}
-        if manifest.get("result", {}).get("held_out_loss") is not None:
+        manifest = manifests[run.id]
+        if manifest.get("result", {}).get("held_out_loss") is not None and run.id not in trunks:
             found.append(
                 Point(
                     N=manifest["model"]["non_embedding"],
@@ -158,6 +171,9 @@ def analyse(analyses: Sequence[Any], found: Sequence[Point]) -> list[Finding]:
 def ended(failed: Sequence[Outcome]) -> None:
     """Raises RunFailed if any run failed, after all else is done."""
     if failed:
-        raise RunFailed(
-            f"{len(failed)} run(s) failed: {', '.join(o.name for o in failed)}. The report is made of the others."
-        )
+        parts = [
+            f"{len(names)} run(s) {said}: {', '.join(names)}"
+            for said, started in (("failed", True), ("were not started", False))
+            if (names := [outcome.name for outcome in failed if outcome.started == started])
+        ]
+        raise RunFailed(f"{'; '.join(parts)}. The report is made of the others.")

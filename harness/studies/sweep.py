@@ -6,7 +6,12 @@
     base:     [overrides of every run]
     axes:     {key: [values]}          their product
     zip:      {key: [values]}          lists of one length, side by side
+    stages:   {name: {parents: {role: stage[@step]}, base: …, axes: …, zip: …}}
     analyses: [name, or {name: …, option: …}]
+
+Stages stand in order: what a stage starts from stands before it. A run of a stage starts from each run of its parent's
+and has its values of axes and zip, too, but for those that the stage sets itself. `parents` may also be varied, as
+``zip: {parents.continue: [trunk@400, trunk@800], …}``. The axes of the sweep are those of the stages without a parent.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,29 +27,52 @@ from harness.composition import compose, typed
 from harness.config import ConfigError, plugin_config, replace_at
 from harness.errors import UserError, suggest
 from harness.help import groups
+from harness.planning.parents import split
 from harness.plugins import sweep_folder
-from harness.schema import RunConfig
+from harness.schema import ROLES, RunConfig
 
-KEYS = ("question", "base", "axes", "zip", "analyses")
+KEYS = ("question", "base", "axes", "zip", "stages", "analyses")
+STAGE_KEYS = ("parents", "base", "axes", "zip")
+
+#: Key → value of one run.
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """One sweep. text: the file as it was read."""
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Overrides of all its runs, and what is varied."""
 
     name: str
-    question: str
-    base: tuple[str, ...]
-    axes: dict[str, list[Any]]
-    zip: dict[str, list[Any]]
-    analyses: tuple[Any, ...]
-    text: str
+    base: tuple[str, ...] = ()
+    axes: dict[str, list[Any]] = field(default_factory=dict)
+    zip: dict[str, list[Any]] = field(default_factory=dict)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def sets(self) -> set[str]:
+        """The keys that it sets."""
+        return {override.split("=")[0].lstrip("+~") for override in self.base} | self.axes.keys() | self.zip.keys()
+
+    def rows(self) -> list[Row]:
         """Key → value of each run, in order: the product of the axes, times the zipped rows."""
         product = [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
         zipped = [dict(zip(self.zip, values, strict=True)) for values in zip(*self.zip.values(), strict=True)] or [{}]
         return [{**one, **other} for one in product for other in zipped]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Grid):
+    """One stage of a sweep. parents: by role, the name of a stage before it, with a step or without."""
+
+    parents: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Grid):
+    """One sweep. text: the file as it was read."""
+
+    question: str = ""
+    stages: tuple[Stage, ...] = ()
+    analyses: tuple[Any, ...] = ()
+    text: str = ""
 
 
 def load_sweep(name: str) -> Sweep:
@@ -57,22 +85,53 @@ def load_sweep(name: str) -> Sweep:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from None
+    _check_keys(str(path), values, KEYS)
+    analyses = [plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values))]
+    return Sweep(
+        **_grid(str(path), path.stem, values),
+        question=" ".join(str(values.get("question", "")).split()),
+        stages=_stages(path, values.get("stages") or {}),
+        analyses=tuple(analyses),
+        text=text,
+    )
+
+
+def _check_keys(where: str, values: Any, keys: Sequence[str]) -> None:
     if not isinstance(values, dict):
-        raise UserError(f"{path} must be a mapping with {', '.join(KEYS)}.")
+        raise UserError(f"{where} must be a mapping with {', '.join(keys)}.")
     for key in values:
-        if key not in KEYS:
-            raise UserError(f"{path}: {key} is not a key of a sweep. {suggest(key, KEYS)}")
-    axes, side = _lists(path, "axes", values), _lists(path, "zip", values)
+        if key not in keys:
+            what = "a sweep" if keys == KEYS else "a stage"
+            raise UserError(f"{where}: {key} is not a key of {what}. {suggest(key, keys)}")
+
+
+def _grid(where: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    axes, side = _lists(where, "axes", values), _lists(where, "zip", values)
     if len({len(v) for v in side.values()}) > 1:
         lengths = ", ".join(f"{key} {len(v)}" for key, v in side.items())
-        raise UserError(f"{path}: the lists under zip must be of one length; they are {lengths}.")
+        raise UserError(f"{where}: the lists under zip must be of one length; they are {lengths}.")
     if both := sorted(axes.keys() & side.keys()):
-        raise UserError(f"{path}: {both[0]} stands under axes and under zip. Keep one of them.")
-    analyses = tuple(
-        plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values))
-    )
-    base = tuple(str(o) for o in _list(path, "base", values))
-    return Sweep(path.stem, " ".join(str(values.get("question", "")).split()), base, axes, side, analyses, text)
+        raise UserError(f"{where}: {both[0]} stands under axes and under zip. Keep one of them.")
+    return {"name": name, "base": tuple(str(o) for o in _list(where, "base", values)), "axes": axes, "zip": side}
+
+
+def _stages(path: Path, values: Any) -> tuple[Stage, ...]:
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: stages must map the name of each stage to its {', '.join(STAGE_KEYS)}.")
+    found: dict[str, Stage] = {}
+    for name, stage in values.items():
+        where, stage = f"{path}: stages.{name}", stage or {}
+        _check_keys(where, stage, STAGE_KEYS)
+        parents = stage.get("parents") or {}
+        if not isinstance(parents, dict):
+            raise UserError(f"{where}: parents must map roles to stages, as in continue: trunk.")
+        for role, parent in parents.items():
+            if role not in ROLES:
+                raise UserError(f"{where}: {role} is no role of a parent. {suggest(role, ROLES)}")
+            if split(str(parent))[0] not in found:
+                raise UserError(f"{where}: {parent} is no stage before it. {suggest(str(parent), found)}")
+        found[name] = Stage(**_grid(where, str(name), stage), parents={r: str(p) for r, p in parents.items()})
+    return tuple(found.values())
 
 
 def _find(name: str) -> Path:
@@ -88,26 +147,28 @@ def _find(name: str) -> Path:
     raise UserError(f"There is no sweep named {name}. {suggest(name, known)} A path that ends in .yaml also works.")
 
 
-def _list(path: Path, key: str, values: dict[str, Any]) -> list[Any]:
+def _list(where: object, key: str, values: dict[str, Any]) -> list[Any]:
     found = values.get(key) or []
     if not isinstance(found, list):
-        raise UserError(f"{path}: {key} must be a list.")
+        raise UserError(f"{where}: {key} must be a list.")
     return found
 
 
-def _lists(path: Path, key: str, values: dict[str, Any]) -> dict[str, list[Any]]:
+def _lists(where: str, key: str, values: dict[str, Any]) -> dict[str, list[Any]]:
     found = values.get(key) or {}
     if not isinstance(found, dict) or not all(isinstance(v, list) and v for v in found.values()):
-        raise UserError(f"{path}: {key} must map each key to a list of values, as in seed: [0, 1, 2].")
+        raise UserError(f"{where}: {key} must map each key to a list of values, as in seed: [0, 1, 2].")
     return {str(k): v for k, v in found.items()}
 
 
 def with_overrides(sweep: Sweep, overrides: Sequence[str]) -> Sweep:
     """The sweep with its base changed. An override of what the sweep varies takes its place (``seed=0,1,2`` is a list);
-    one with several values becomes an axis."""
+    one with several values becomes an axis. Raises UserError for what single stages set: which is meant?"""
     axes, side, base = dict(sweep.axes), dict(sweep.zip), list(sweep.base)
     for override in overrides:
         key, values = _values(override)
+        if setting := [stage.name for stage in sweep.stages if key in stage.sets()]:
+            raise UserError(f"{key} is set by the stages {', '.join(setting)} of {sweep.name}. Change it in its file.")
         if key in axes or key in side or len(values) > 1:
             side.pop(key, None)
             axes[key] = values
@@ -138,25 +199,31 @@ def _plain(value: Any) -> Any:
 
 
 def expand(sweep: Sweep) -> list[RunConfig]:
+    """One config for each row of a sweep without stages."""
+    assert not sweep.stages, "harness.studies.stages knows them"
+    return configs(sweep.base, sweep.rows())
+
+
+def configs(base: Sequence[str], rows: Sequence[Row]) -> list[RunConfig]:
     """One config for each row. Hydra composes once for each choice of groups and of what other values are computed
     from (such as ``${scale.width}``); everything else is set by type from there."""
     compositions: dict[str, Any] = {}
-    configs: dict[str, RunConfig] = {}
+    made: dict[str, RunConfig] = {}
     known, found = set(groups()), []
 
     def composed(values: dict[str, Any]) -> str:
         at = json.dumps(values, sort_keys=True, default=str)
         if at not in compositions:
-            compositions[at] = compose([*sweep.base, *(_override(key, v) for key, v in values.items())])
+            compositions[at] = compose([*base, *(_override(key, v) for key, v in values.items())])
         return at
 
-    for row in sweep.rows():
+    for row in rows:
         start = compositions[composed({key: value for key, value in row.items() if key in known})]
         chosen = {key: value for key, value in row.items() if key in known or _needed(start, key)}
         at = composed(chosen)
-        if at not in configs:
-            configs[at] = cast(RunConfig, typed(compositions[at]))
-        config = configs[at]
+        if at not in made:
+            made[at] = cast(RunConfig, typed(compositions[at]))
+        config = made[at]
         for key, value in row.items():
             if key not in chosen:
                 config = replace_at(config, key, value)

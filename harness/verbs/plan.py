@@ -24,19 +24,20 @@ def plan(words: list[str], verb: Verb) -> int:
     given, words = flags(words, ["--json"])
     name, overrides = one_word(words, SWEEP)
     from harness.planning.cost import cost, machine_rate
-    from harness.planning.plan import resolve
     from harness.results.show import render
-    from harness.studies.sweep import expand, load_sweep, with_overrides
+    from harness.studies.stages import plans_of
+    from harness.studies.sweep import load_sweep, with_overrides
 
-    sweep = with_overrides(load_sweep(name), overrides)
-    plans = [resolve(config) for config in expand(sweep)]
+    plans = plans_of(with_overrides(load_sweep(name), overrides))
     rate, source = (_number(own["rate"]), "as given") if own["rate"] else machine_rate(plans[0].config)
     rows = [cost(one, rate) for one in plans]
     if "--json" in given:
         print(json.dumps({"rate": rate, "rate_source": source, "runs": rows}, indent=1))
         return 0
-    print(render(rows, "table"))
-    runs, flops, hours = len({row["run"] for row in rows}), sum(r["flops"] for r in rows), sum(r["hours"] for r in rows)
+    idle = () if any(row["parents"] for row in rows) else ("own_steps", "own_flops", "parents")
+    print(render([{key: value for key, value in row.items() if key not in idle} for row in rows], "table"))
+    different = list({row["run"]: row for row in rows}.values())
+    runs, flops, hours = len(different), sum(r["own_flops"] for r in different), sum(r["hours"] for r in different)
     print(f"{runs} runs, {flops:.3g} FLOPs, {hours:.2g} hours of one device at {rate:.3g} FLOP/s ({source}).")
     print("Nothing was launched.")
     return 0

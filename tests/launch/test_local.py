@@ -68,6 +68,47 @@ def test_each_end_is_told_in_its_last_words_and_the_others_go_on(tmp_path):
     assert "Traceback" not in (tmp_path / "user/log.txt").read_text()
 
 
+def after(folder, name, *before, code=0):
+    """A job that writes down when it began and ended, after others."""
+
+    def work():
+        (folder / f"{name}.start").write_text(str(time.monotonic()))
+        time.sleep(0.2)
+        (folder / f"{name}.end").write_text(str(time.monotonic()))
+        os._exit(code)
+
+    return Job(name, work, folder / "logs" / name, after=before)
+
+
+def test_a_job_starts_when_those_it_comes_after_have_ended_and_lets_others_go_first(tmp_path):
+    jobs = [
+        after(tmp_path, "child", "trunk"),
+        after(tmp_path, "trunk"),
+        after(tmp_path, "other"),
+        after(tmp_path, "last", "child", "other"),
+    ]
+    outcomes = Pool(2).run(jobs)
+    assert all(outcome.code == 0 and outcome.started for outcome in outcomes)
+    at = {path.name: float(path.read_text()) for path in tmp_path.glob("*.*")}
+    assert max(at["trunk.start"], at["other.start"]) < at["trunk.end"] <= at["child.start"]
+    assert max(at["child.end"], at["other.end"]) <= at["last.start"]
+
+
+def test_what_comes_after_a_failure_is_not_started_and_says_why(tmp_path):
+    jobs = [
+        after(tmp_path, "trunk", code=3), after(tmp_path, "child", "trunk"), after(tmp_path, "grandchild", "child"),
+        after(tmp_path, "other"),
+    ]  # fmt: skip
+    ended = {o.name: (o.code, o.error, o.started) for o in Pool(1).run(jobs)}
+    assert ended == {
+        "trunk": (3, "exit code 3", True),
+        "child": (1, "not started, since trunk failed", False),
+        "grandchild": (1, "not started, since child failed", False),
+        "other": (0, "", True),
+    }
+    assert not list(tmp_path.glob("*child.start"))
+
+
 def where(folder, name, **needs):
     """A job that writes down the cores and GPUs it finds itself on."""
 

@@ -27,7 +27,9 @@ def clock(monkeypatch):
 
 def plans(**flops):
     return [
-        SimpleNamespace(id=name, flops=value, steps=100, tokens=420_000, config=RunConfig(seed=i))
+        SimpleNamespace(
+            id=name, own_flops=value, steps=100, own_steps=100, own_tokens=420_000, config=RunConfig(seed=i)
+        )
         for i, (name, value) in enumerate(flops.items())
     ]
 
@@ -106,7 +108,10 @@ SWEEP = """
     runs = Path(sys.argv[1])
     sizes = {f"run{w}": w for w in range(16, 32)}
     plans = [
-        SimpleNamespace(id=i, flops=1.0, steps=100, tokens=10_000, config=RunConfig(scale=ScaleConfig(width=w)))
+        SimpleNamespace(
+            id=i, own_flops=1.0, steps=100, own_steps=100, own_tokens=10_000,
+            config=RunConfig(scale=ScaleConfig(width=w)),
+        )  # fmt: skip
         for i, w in sizes.items()
     ]
     with Watch(plans, runs) as watch:

@@ -117,6 +117,13 @@ def test_an_override_that_names_no_values_is_refused_in_a_sentence(sweep, overri
         with_overrides(sweep(""), [override])
 
 
+def test_an_override_of_what_single_stages_set_is_refused(sweep):
+    staged = sweep("stages: {trunk: {base: [+budget.tokens=10]}, decay: {zip: {budget.tokens: [20]}, base: [seed=1]}}")
+    with pytest.raises(UserError, match="budget.tokens is set by the stages trunk, decay of mine"):
+        with_overrides(staged, ["budget.tokens=30"])
+    assert with_overrides(staged, ["data.batch_size=2,4"]).axes == {"data.batch_size": [2, 4]}
+
+
 # ------------------------------------------------------------------------------------------ errors
 
 
@@ -133,6 +140,16 @@ def test_an_override_that_names_no_values_is_refused_in_a_sentence(sweep, overri
         ("axes: {seed: [1]}\nzip: {seed: [1]}", "seed stands under axes and under zip"),
         ("analyses: [chinchila]", "Did you mean chinchilla"),
         ("analyses: [{name: chinchilla, misfit: -1}]", "misfit=-1.0 is too small"),
+        ("stages: [trunk]", "stages must map the name of each stage"),
+        ("stages: {trunk: 3}", r"stages\.trunk must be a mapping with parents, base, axes, zip"),
+        ("stages: {trunk: {basis: []}}", r"stages\.trunk: basis is not a key of a stage\. Did you mean base"),
+        ("stages: {trunk: {zip: {seed: [1, 2], data.batch_size: [1]}}}", r"stages\.trunk.*seed 2, data.batch_size 1"),
+        ("stages: {decay: {parents: {continue: trunk}}, trunk: {}}", "trunk is no stage before it"),
+        (
+            "stages: {trunk: {}, decay: {parents: {continue: trunc@3}}}",
+            "trunc@3 is no stage before it. Did you mean trunk",
+        ),
+        ("stages: {trunk: {}, decay: {parents: {goes_on: trunk}}}", "goes_on is no role of a parent"),
     ],
 )
 def test_a_file_that_is_no_sweep_says_why(sweep, text, said):
