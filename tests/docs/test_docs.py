@@ -42,6 +42,8 @@ def folder(tmp_path_factory):
 def test_a_command_in_the_documents_is_understood(words, folder, capsys):
     """What would take long is asked about instead: `train` by `why`, `study` by `plan`, the verbs that
     need a model of their own for help."""
+    (trained,) = (path.parent.name for path in folder.glob("runs/*/manifest.json"))
+    words = [word.replace("<id>", trained) for word in words]
     verb, rest = words[0], words[1:]
     assert verb in VERBS
     if "--cfg" in rest:
