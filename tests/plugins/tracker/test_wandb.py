@@ -12,9 +12,7 @@ from harness.interfaces.tracker import TrackerConfig
 from harness.rundir import RunDir
 from harness_plugins.tracker.wandb import WandbConfig
 
-installed = pytest.mark.skipif(
-    importlib.util.find_spec("wandb") is None, reason="needs wandb: pip install -e '.[dev,wandb]'"
-)
+installed = pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="needs W&B: `make trackers`")
 
 
 @pytest.fixture(autouse=True)
