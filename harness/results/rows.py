@@ -76,6 +76,12 @@ RUNS = (
     Column(
         "flops_6nd", "DOUBLE", "budget.flops_6nd", "training FLOPs by 6ND, N without embeddings (Kaplan et al. 2020)"
     ),
+    Column(
+        "init_from", "VARCHAR", "identity.parents.init", "the run at a step, or folder, whose weights it began with"
+    ),
+    Column("continues", "VARCHAR", "identity.parents.continue", "the run at a step that it goes on from"),
+    Column("own_steps", "BIGINT", "budget.own_steps", "optimizer steps of this run itself, without what it continues"),
+    Column("own_flops", "DOUBLE", "budget.own_flops", "training FLOPs, exact, of this run itself"),
     # what came of it
     Column("held_out_loss", "DOUBLE", "result.held_out_loss", "loss on held-out documents, nats per token"),
     Column("held_out_stderr", "DOUBLE", "result.held_out_stderr", "its standard error"),

@@ -30,6 +30,7 @@ def checkpoint(job: TrainingJob) -> tuple[int, Path] | None:
     folder = RunDir(parent.path).checkpoint(parent.step)
     if not is_whole(folder):
         raise UserError(f"{folder}, which this run continues, is gone or damaged. Train {parent.path.name} again.")
+    _say_what_was_seen(job, parent)
     return parent.step, folder
 
 
@@ -44,6 +45,7 @@ def start_from(job: TrainingJob, model: Model) -> None:
     if parent is None:
         return
     architecture, weights, old = _read(parent)
+    _say_what_was_seen(job, parent)
     differs = flat_difference(job.config.architecture, architecture)
     differs.pop("vocabulary", None)
     for key, (ours, theirs) in differs.items():
@@ -56,6 +58,17 @@ def start_from(job: TrainingJob, model: Model) -> None:
         of = origins(new, old)
         weights |= {name: transferred(weights[name], fresh[name], of) for name in names}
     model.load_state_dict(weights)
+
+
+def _say_what_was_seen(job: TrainingJob, parent: Parent) -> None:
+    """Held out is what the hash of its text says, up to a share: of a larger share some was not held out before."""
+    if parent.step:
+        before, now = RunDir(parent.path).config()["data"]["held_out"], job.config.data.held_out
+        if before < now:
+            log.warning(
+                "%s held out data.held_out=%s of its documents and this run %s: it may have been trained on some that "
+                "are held out now.", parent.identity, before, now,
+            )  # fmt: skip
 
 
 def _read(parent: Parent) -> tuple[Any, dict[str, torch.Tensor], Any]:
