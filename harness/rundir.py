@@ -302,16 +302,16 @@ class RunDir:
         return [row for row in self._rows() if "event" in row and kind in ("", row["event"])]
 
     def _rows(self) -> list[dict[str, Any]]:
-        """All whole lines; a line cut short by a crash is passed over."""
+        """All whole lines; one cut short by a crash, or damaged, is passed over."""
         try:
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self.path / "metrics.jsonl").read_bytes().splitlines()
         except OSError:
             return []
         rows = []
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 rows.append(json.loads(line))
-        return rows
+        return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
 
     def forget_metrics_after(self, step: float) -> None:
         """Drops lines of steps that will be done again.

@@ -74,11 +74,11 @@ def test_what_a_person_has_put_among_the_checkpoints_is_passed_over(tmp_path):
     assert [step for step, _ in RunDir(tmp_path).checkpoints()] == [10]
 
 
-def test_metrics_lines_cut_short_are_passed_over_and_later_ones_forgotten(tmp_path):
+def test_metrics_lines_that_are_damaged_or_cut_short_are_passed_over_and_later_ones_forgotten(tmp_path):
     run = RunDir(tmp_path)
     run.append_metrics([{"step": s} for s in (10, 20, 30)])
-    with open(tmp_path / "metrics.jsonl", "a") as file:
-        file.write('{"step": 40, "lo')
+    with open(tmp_path / "metrics.jsonl", "ab") as file:
+        file.write(b'3\n{"stop": 35}\n{"step": "x"}\n\xff\xfe\n' + b"[" * 100_000 + b'\n{"step": 40, "lo')
     assert [row["step"] for row in run.metrics()] == [10, 20, 30]
     run.forget_metrics_after(20)
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [10, 20]

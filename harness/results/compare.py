@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.results.rows import Row, leaves, run_columns, run_scores
 from harness.rundir import RunDir
-from harness.scoring.paired import paired_error, read_samples
-from harness.scoring.samples import samples_path
+from harness.scoring.paired import paired_error
+from harness.scoring.samples import read_samples, samples_path
 
 #: Columns of the table `runs` that say what a run amounts to and what came of it.
 FIGURES = (
@@ -91,7 +91,8 @@ def _score(a: RunDir, b: RunDir, of_a: Row, of_b: Row) -> Row:
 
 
 def _paired(a: RunDir, b: RunDir, of_a: Row, of_b: Row) -> float | None:
-    both = [read_samples(samples_path(run, row["task"], row["checkpoint"])) for run, row in ((a, of_a), (b, of_b))]
-    if both[0] is None or both[1] is None:
+    paths = [samples_path(run, row["task"], row["checkpoint"]) for run, row in ((a, of_a), (b, of_b))]
+    if not all(path.is_file() for path in paths):
         return None
+    both = [read_samples(path).to_pylist() for path in paths]
     return paired_error(both[0], both[1], of_a["metric"], of_a["value"], of_b["value"])

@@ -7,28 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.errors import UserError
-
 Sample = dict[str, Any]
-
-
-def read_samples(path: Path) -> list[Sample] | None:
-    """The rows of one task's file; None where there is none. Raises UserError where it is damaged."""
-    import pyarrow
-    import pyarrow.parquet
-
-    if not path.is_file():
-        return None
-    try:
-        return pyarrow.parquet.read_table(path).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise UserError(f"{path} is damaged ({reason}). Remove it, and score the run again.") from None
 
 
 def paired_error(

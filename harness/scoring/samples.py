@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.errors import UserError
 from harness.rundir import RunDir, write_atomic
 
 
@@ -36,6 +37,18 @@ def write_samples(run: RunDir, task: str, step: int, samples: Sequence[dict[str,
     table = pyarrow.Table.from_pylist([{key: _valid(value) for key, value in s.items()} for s in samples], schema)
     pyarrow.parquet.write_table(table, buffer, compression="zstd")
     write_atomic(samples_path(run, task, step), buffer.getvalue())
+
+
+def read_samples(path: Path) -> Any:
+    """One file's pyarrow.Table. Raises UserError where it is damaged."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise UserError(f"{path} is damaged ({reason}). Remove it, and score the run again.") from None
 
 
 def _valid(value: Any) -> Any:

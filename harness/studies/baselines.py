@@ -55,7 +55,9 @@ def levels(run: RunDir, finding: Finding | None) -> list[Row]:
     found: dict[tuple[str, str], Row] = {}
     for task, path in _samples(run).items():
         columns = _columns(path)
-        for metric in {"acc", "accuracy"} & {name.removeprefix("metric.") for name in columns}:
+        for metric in {"acc", "accuracy"} & {
+            name.removeprefix("metric.") for name in columns if all(columns["choices"])
+        }:
             found[task, metric] = {"task": task, "metric": metric, "name": "chance", "value": _chance(columns)}
     for row in finding.tables["minimal pairs"] if finding else []:
         name = max(CHOOSERS, key=lambda chooser: row[chooser])
@@ -82,9 +84,9 @@ def _samples(run: RunDir) -> dict[str, Path]:
 
 
 def _columns(samples: Path) -> dict[str, list[Any]]:
-    import pyarrow.parquet
+    from harness.scoring.samples import read_samples
 
-    return dict(pyarrow.parquet.read_table(samples).to_pydict())
+    return dict(read_samples(samples).to_pydict())
 
 
 def _chance(columns: dict[str, list[Any]]) -> float:

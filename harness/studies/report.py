@@ -34,7 +34,7 @@ def content(study: dict[str, Any], folder: Path, runs: list[RunDir]) -> Report:
         command=study["command"],
         runs_folder=runs[0].path.parent if runs else Path("runs"),
         runs=manifests,
-        curves={run.id: [(r["step"], r["tokens"], r["loss"]) for r in run.metrics()] for run in finished},
+        curves={run.id: _curve(run) for run in finished},
         scores=[row for run in finished for row in run.scores()],
         findings=analyse(study["analyses"], points_of(runs)),
         sweep=study["sweep"],
@@ -46,6 +46,11 @@ def content(study: dict[str, Any], folder: Path, runs: list[RunDir]) -> Report:
         report.findings += [compared] if compared else []
         report.levels = levels(run, compared)
     return report
+
+
+def _curve(run: RunDir) -> list[tuple[int, int, float]]:
+    """(step, tokens, loss) of each row that has them."""
+    return [(r["step"], r["tokens"], r["loss"]) for r in run.metrics() if {"tokens", "loss"} <= r.keys()]
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

@@ -5,10 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.errors import UserError
-from harness.rundir import RunDir
-from harness.scoring.paired import paired_error, read_samples
-from harness.scoring.samples import samples_path, write_samples
+from harness.scoring.paired import paired_error
 
 N = 300
 
@@ -103,15 +100,3 @@ def test_filters_are_kept_apart():
     loose = paired_error(a, b, "m,loose", float(first.mean() * 2), float(second.mean() * 2))
     assert loose == pytest.approx(2 * strict)
     assert paired_error(a, b, "m", float(first.mean()), float(second.mean())) is None
-
-
-def test_a_damaged_file_of_samples_is_named(tmp_path):
-    run = RunDir(tmp_path)
-    path = samples_path(run, "task", 3)
-    assert read_samples(path) is None
-    first, _, _ = drawn(0)
-    write_samples(run, "task", 3, [{**r, "responses": [], "choices": []} for r in rows(first, first, "m")])
-    assert len(read_samples(path)) == N
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match=r"task@3.parquet is damaged"):
-        read_samples(path)
