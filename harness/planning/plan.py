@@ -130,6 +130,13 @@ def _fits(config: RunConfig, vocabulary: int) -> None:
     if micro is not None and config.data.batch_size % micro:
         raise ConfigError(f"trainer.micro_batch={micro} does not divide data.batch_size={config.data.batch_size}.")
     check_layout(config)
+    if config.optimizer.frozen or config.optimizer.rates:
+        from harness.models.groups import freeze, trained
+        from harness.models.meta import build_on_meta
+
+        model = build_on_meta(architecture, vocabulary)
+        freeze(model, config.optimizer)
+        trained(model, config.optimizer)
 
 
 # -------------------------------------------------------------------------------------------- data
