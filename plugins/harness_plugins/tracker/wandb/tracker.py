@@ -22,9 +22,10 @@ class Wandb:
             silent=True, console="off", init_timeout=asked.patience, finish_timeout=asked.patience,
             finish_timeout_raises=True,
         )  # fmt: skip
+        mode: Any = asked.chosen_mode
         self.run = wandb.init(
             project=asked.project, entity=asked.entity, group=asked.group, id=run.id, name=run.id, dir=run.path,
-            config=dict(config), mode=asked.chosen_mode, resume="allow", reinit="create_new", settings=quiet,
+            config=dict(config), mode=mode, resume="allow", reinit="create_new", settings=quiet,
         )  # fmt: skip
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")
