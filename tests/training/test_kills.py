@@ -1,0 +1,161 @@
+"""SIGKILL at any moment, for every way of training: started again, a run ends with the bits of one that was left alone.
+
+AdamW and Muon, float32 and bfloat16, compiled or not, one process or two under FSDP2; each is killed once at a random
+moment and once in the middle of writing a checkpoint.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from small_runs import config, job, run_dir
+
+from harness import rundir
+from harness.launch.ranks import together
+from harness.rundir import RunDir
+from harness.training import checkpoints
+from harness.training.job import TrainingJob
+from harness.training.train import train
+
+pytestmark = pytest.mark.slow
+
+STEPS, KEPT_EVERY = 60, 5
+PATIENCE = 240.0  # seconds
+
+WAYS = [
+    (optimizer, precision, compiled, devices)
+    for compiled in (False, True)
+    for optimizer in ("adamw", "muon")
+    for precision in ("fp32", "bf16")
+    for devices in (1, 2)
+    # compiled ones take long to start: each pair of choices once
+    if not compiled or (optimizer == "adamw") == ((precision == "fp32") == (devices == 1))
+]
+
+
+def prepared(text: Path, way: tuple[str, str, bool, int]) -> TrainingJob:
+    optimizer, precision, compiled, devices = way
+    of = config(
+        text,
+        architecture={"residual_dropout": 0.1},
+        optimizer={"name": optimizer},
+        trainer={
+            "precision": precision, "compile": compiled, "devices": devices, "strategy": "fsdp",
+            "checkpoints": STEPS // KEPT_EVERY, "log_every": 5,
+        },
+    )  # fmt: skip
+    return job(of, STEPS)
+
+
+def start(of: TrainingJob, run: RunDir, before: Callable[[], None] = lambda: None) -> int:
+    """Carries the run out in a child process and its ranks; its id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        before()
+        with run.lease() as held:
+            if of.config.trainer.devices == 1:
+                train(of, held, progress=False)
+            else:
+                together(of.config.trainer.devices, lambda rank: train(of, held, progress=False))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def wait(child: int) -> int:
+    """The child's exit code, negative for the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill(child: int) -> None:
+    """The child and its ranks, all at once."""
+    try:
+        ranks = [int(pid) for pid in Path(f"/proc/{child}/task/{child}/children").read_text().split()]
+    except FileNotFoundError:
+        ranks = []
+    for pid in (child, *ranks):
+        os.kill(pid, signal.SIGKILL)
+    assert wait(child) == -signal.SIGKILL
+
+
+def step_of(run: RunDir) -> int:
+    last = run.last_whole_checkpoint()
+    return last[0] if last else 0
+
+
+def tensors(run: RunDir) -> dict[str, torch.Tensor]:
+    """Every part of weights and optimizer state in the last checkpoint, by file and name."""
+    found = {}
+    for file in sorted(run.checkpoint(STEPS).glob("*.safetensors")):
+        with safe_open(file, framework="pt") as opened:
+            found |= {f"{file.name}: {name}": opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    return found
+
+
+def killed_at_random(of: TrainingJob, run: RunDir) -> None:
+    child, end = start(of, run), time.monotonic() + PATIENCE
+    while step_of(run) < 2 * KEPT_EVERY:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    time.sleep(random.random() * 0.1)
+    kill(child)
+    assert step_of(run) < STEPS
+
+
+def killed_while_it_writes(of: TrainingJob, run: RunDir) -> None:
+    """The last rank dies in the middle of a checkpoint: before its tensors, after them, or before the rename."""
+    where = random.choice(
+        ["write_parts", "write_json", "_rename_folder"] if of.config.trainer.devices == 1 else ["write_parts"]
+    )
+    owner: Any = rundir if where == "_rename_folder" else checkpoints
+    plain, at = getattr(owner, where), step_of(run) + 2 * KEPT_EVERY
+
+    def deadly(path: Path, *arguments: Any) -> Any:
+        rank = int(os.environ.get("RANK", 0))
+        if f"step-{at:08d}" in str(path) and rank == of.config.trainer.devices - 1:
+            if where == "write_parts":
+                (path / "model.safetensors").write_bytes(b"half a file")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(path, *arguments)
+
+    code = wait(start(of, run, lambda: setattr(owner, where, deadly)))
+    assert code == (-signal.SIGKILL if of.config.trainer.devices == 1 else 1)
+    assert step_of(run) == at - KEPT_EVERY
+
+
+@pytest.mark.parametrize(
+    "way", WAYS, ids=lambda way: "-".join(map(str, way)).replace("False", "eager").replace("True", "compiled")
+)
+def test_two_kills_change_no_bit(way: tuple[str, str, bool, int], text: Path, tmp_path: Path):
+    import harness.training.fit  # noqa: F401
+
+    of = prepared(text, way)
+    alone, run = (run_dir(tmp_path / name, of.config) for name in ("alone", "killed"))
+    assert wait(start(of, alone)) == 0
+    killed_at_random(of, run)
+    killed_while_it_writes(of, run)
+    assert wait(start(of, run)) == 0
+
+    ours, theirs = tensors(run), tensors(alone)
+    assert ours.keys() == theirs.keys()
+    assert any("optimizer" in name for name in ours)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    columns = ("step", "loss", "grad_norm")
+    assert [[row[c] for c in columns] for row in run.metrics()] == [
+        [row[c] for c in columns] for row in alone.metrics()
+    ]
+    first, second, third = run.manifest()["attempts"]
+    for before, after in ((first, second), (second, third)):
+        assert after["from_step"] > 0
+        assert 0 <= before["to_step"] - after["from_step"] <= KEPT_EVERY, "at most one interval is done again"
+    assert third["to_step"] == STEPS
