@@ -12,12 +12,12 @@ from harness.config import from_mapping, to_mapping
 from harness.errors import UserError
 from harness.identity import code
 from harness.interfaces.suite import HeldOut, SuiteConfig
-from harness.launch.fingerprint import fingerprint, followed
 from harness.launch.progress import Tokenising
 from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir
 from harness.schema import RunConfig
+from harness.training.fingerprint import followed
 from harness.training.job import TrainingJob
 
 
@@ -96,7 +96,7 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
         harness=__version__,
         identity=plan.identity,
         code={**made_by, **digest},
-        fingerprint=followed(before.get("fingerprint", {}), fingerprint(config)),
+        fingerprint=before.get("fingerprint", {}),  # training adds that of the device that it finds itself on
         model={
             "parameters": plan.account.total,
             "non_embedding": plan.account.non_embedding,

@@ -75,6 +75,7 @@ def _train(
     import torch
 
     from harness.training.checkpoints import forget_after
+    from harness.training.fingerprint import fingerprint, followed
     from harness.training.fit import device_of, fit
     from harness.training.held_out import evaluate
     from harness.training.parents import checkpoint
@@ -85,6 +86,9 @@ def _train(
     trainer = job.config.trainer
     torch.set_num_threads(trainer.threads)
     device = device_of(trainer)
+    if leads:
+        before = run.manifest().get("fingerprint", {})
+        run.update_manifest(fingerprint=followed(before, fingerprint(job.config)))
     step = start[0] if start else 0
     _say_what_is_damaged(run, step)
     forget_after(run, step)

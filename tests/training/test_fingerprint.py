@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from harness.launch.fingerprint import fingerprint, followed
+from harness.config import plugin_config
 from harness.schema import TrainerConfig
+from harness.training.fingerprint import fingerprint, followed
 from tests.data.corpora import run_config
 
 
-def of(batch_size: int = 8, **trainer: Any) -> dict[str, Any]:
+def of(batch_size: int = 8, logits_chunk: int | None = None, **trainer: Any) -> dict[str, Any]:
     config = run_config({"name": "text", "path": "texts"}, batch_size=batch_size)
-    return fingerprint(dataclasses.replace(config, trainer=TrainerConfig(accelerator="cpu", **trainer)))
+    method = plugin_config("objective", {"name": "clm", "logits_chunk": logits_chunk}, "method")
+    carried_out = TrainerConfig(accelerator="cpu", **trainer)
+    return fingerprint(dataclasses.replace(config, method=method, trainer=carried_out))
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,7 @@ def of(batch_size: int = 8, **trainer: Any) -> dict[str, Any]:
         {"precision": "bf16"},
         {"compile": True},
         {"activation_checkpointing": "blocks"},
+        {"logits_chunk": 64},
         {"deterministic": False},
     ],
     ids=lambda change: next(iter(change)),
