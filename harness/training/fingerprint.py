@@ -45,7 +45,7 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
         "precision": trainer.precision,
         "compile": trainer.compile,
         "activation_checkpointing": trainer.activation_checkpointing,
-        "logits_chunk": config.method.logits_chunk,
+        "logits_chunk": config.method.logits_chunk or "all",
         "deterministic": trainer.deterministic,
     }
 

@@ -19,10 +19,6 @@ from harness.training.checkpoints import (
 )
 from harness.training.parts import write_parts
 from harness.training.world import World
-from harness.training.parts import write_parts
-from harness.training.world import World
-from harness.training.parts import write_parts
-from harness.training.world import World
 
 
 def test_tied_weights_are_written_once_and_read_under_all_their_names(tmp_path: Path):

@@ -81,7 +81,7 @@ def test_a_batch_that_makes_a_spike_is_skipped(
 
 def test_a_run_is_rolled_back_and_leaves_the_batch_out(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     seen = bad_batches(monkeypatch, 34)
-    run, result = do(text, tmp_path / "run", watch={"on_spike": "roll_back"})
+    run, _ = do(text, tmp_path / "run", watch={"on_spike": "roll_back"})
     assert [(row["step"], row["from_step"], row["left_out"]) for row in run.events("rolled_back")] == [(30, 35, 34)]
     assert seen == [*range(35), *range(30, 34), *range(35, STEPS + 1)]
     assert [row["step"] for row in run.metrics()] == list(range(1, STEPS + 1))
