@@ -18,6 +18,8 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)|error code:? (\d+)")
 _MEMORY = re.compile(r"can't allocate memory|out of memory|not enough memory|Cannot allocate memory|std::bad_alloc")
 _WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? (\d+).*?\) (?:is killed by signal: (\w[\w ]*)|exited)")
 
+SHARED_MEMORY = "/dev/shm"
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 BROKEN = {errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO}
@@ -95,7 +97,7 @@ def _of_the_system(error: BaseException, number: int | None, text: str) -> UserE
 
 
 def _full(where: str, number: int | None) -> str:
-    if not where and _is_full("/dev/shm"):
+    if not where and is_full(SHARED_MEMORY):
         return (
             "/dev/shm is full: the processes of a run have no shared memory to meet in. Make it larger (docker run "
             "--shm-size=1g), or say data.workers=0."
@@ -108,7 +110,8 @@ def _full(where: str, number: int | None) -> str:
     )
 
 
-def _is_full(folder: str) -> bool:
+def is_full(folder: str) -> bool:
+    """Whether less than 64 KiB are free on a folder's file system."""
     try:
         free = os.statvfs(folder)
     except OSError:

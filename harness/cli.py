@@ -95,6 +95,11 @@ VERBS = {
         "harness sync <run> … tracker=<name> [runs=./runs]",
         "Send what runs have written to a tracker, after the fact.",
     ),
+    "gc": Verb(
+        "harness.verbs.gc:gc",
+        "harness gc [runs=./runs] [checkpoints=true] [cache=true] [--delete]",
+        "List what nothing needs any more; delete it when told.",
+    ),
     "plugins": Verb(
         "harness.verbs.plugins:plugins",
         "harness plugins [--json]",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import rundir
+from harness.causes import SHARED_MEMORY, is_full
 from harness.config import PluginConfig
 from harness.errors import UserError
 from harness.identity import source_digest
@@ -41,6 +42,8 @@ def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
                 with rundir.new_folder(folder) as beside:
                     fill(beside)
     except OSError as error:
+        if error.filename is None and is_full(SHARED_MEMORY):  # where the processes that fill it meet
+            raise
         raise UserError(f"The cache {folder} cannot be written: {error}. XDG_CACHE_HOME names another place.") from None
     if not rundir.is_whole(folder):
         raise UserError(f"The cache {folder} is damaged and could not be replaced. Remove it and try again.")

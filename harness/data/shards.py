@@ -16,6 +16,7 @@ processes writes the same files.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -57,13 +58,17 @@ class Side:
     numbers_D: np.ndarray
     _shards: tuple[np.ndarray, ...]
     _starts: list[int]
+    _files: tuple[Path, ...] = ()  #: of the shards, where they are mapped
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Tokens start … stop − 1, int64, from one shard or across several."""
+        """Tokens start … stop − 1, int64, from one shard or across several. Raises RunFailed where a shard's file has
+        been cut short since it was opened."""
         assert 0 <= start < stop <= self.tokens
         first, last = (bisect.bisect_right(self._starts, place) - 1 for place in (start, stop - 1))
         parts = []
         for number in range(first, last + 1):
+            if self._files:
+                _check_length(self._files[number], self._shards[number].nbytes)
             begin = self._starts[number]
             parts.append(self._shards[number][max(0, start - begin) : stop - begin])
         return np.concatenate(parts, dtype=np.int64)
@@ -123,7 +128,19 @@ def _open_side(folder: Path, dtype: str, entries: list[dict[str, Any]]) -> Side:
         numbers_D=np.concatenate([empty, *(table[:, 1] for table in tables)]),
         _shards=tuple(np.asarray(np.memmap(folder / f"{e['file']}.tokens", dtype=dtype, mode="r")) for e in entries),
         _starts=starts[:-1].tolist(),
+        _files=tuple(folder / f"{e['file']}.tokens" for e in entries),
     )
+
+
+def _check_length(file: Path, size: int) -> None:
+    """Before its tokens are read: who reads a mapped file beyond its end is killed without a word. A file that was
+    removed stays mapped."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(file).st_size < size:
+            raise RunFailed(
+                f"The shard {file} was cut short while it was read. Published checkpoints are kept; the same command "
+                "makes the shards anew and goes on from the last."
+            )
 
 
 # -------------------------------------------------------------------------------------------- writing

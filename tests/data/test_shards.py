@@ -209,3 +209,16 @@ def is_free_within(seconds: float, lock: Path) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_shard_that_is_cut_short_while_it_is_read_is_told_and_does_not_kill(cache: Path) -> None:
+    made = make(Given(texts=some_texts()))
+    file = next(folder_of(cache).glob("train-*.tokens"))
+    content = file.read_bytes()
+    with open(file, "r+b") as cut:
+        cut.truncate(len(content) // 2)
+    with pytest.raises(RunFailed, match=r"\.tokens was cut short while it was read"):
+        made.train.read(0, made.train.tokens)
+    file.unlink()
+    file.write_bytes(content)  # as another process puts a whole one in its place
+    made.train.read(0, 1)
