@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test test-slow weights trackers check bench clean
+.PHONY: install demo test test-slow weights trackers check fuzz bench clean
 
 install: $(VENV)/installed
 
@@ -39,6 +39,9 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/contracts tests/docs
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz.fuzz --seconds 60
 
 bench: install
 	for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
