@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -45,6 +46,30 @@ class PartCount:
     flops: int
     active: int
     embedding: bool = False
+
+
+@dataclass(frozen=True)
+class LayerActivations:
+    """Numbers that a layer keeps of one token for the backward pass.
+
+    stream: in the precision of the residual stream: its input, and what its norms keep. computed: in the precision of
+    matrix products. products: of those, what matrix products and attention result in. gradients: how many more there
+    are at once on the way back through the layer, when the first of `computed` are gone.
+    """
+
+    stream: int
+    computed: int
+    products: int
+    gradients: int
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What a body keeps of one token: by layer, and after the layers, in the precision of the residual stream."""
+
+    width: int
+    layers: Sequence[LayerActivations]
+    after: int
 
 
 class Body(Protocol):
@@ -93,8 +118,8 @@ class ArchitectureConfig(PluginConfig):
         cut."""
         return None
 
-    def activations(self, vocabulary: int, sequence_length: int) -> int | None:
-        """About how many numbers training keeps for the backward pass for one token, logits included; None: unknown."""
+    def activations(self, sequence_length: int) -> Activations | None:
+        """What training keeps for the backward pass; None: unknown."""
         return None
 
     def cache_bytes(self, bytes_per_number: int) -> int | None:

@@ -26,6 +26,10 @@ class NormConfig(PluginConfig):
     def parameters(self, width: int) -> int:
         raise NotImplementedError
 
+    def activations(self, width: int) -> int:
+        """About how many numbers training keeps of one token for the backward pass, its result left out."""
+        return 2 * width
+
     def build(self, width: int) -> Any:
         raise NotImplementedError
 
@@ -55,8 +59,8 @@ class AttentionConfig(PluginConfig):
     """``build(width, position)``: a module, (hidden_BTC, positions, seen, state) → (hidden_BTC, state).
 
     positions: what ``position.prepare`` made, for ``position.rotate``; seen: what the module's ``lower(view)`` made of
-    a `harness.models.visibility.View`, tensors and flags, outside of what is compiled and computed again. ``start(batch,
-    length)``: an empty decoding state of the layer.
+    a `harness.models.visibility.View`, tensors and flags, outside of what is compiled and computed again.
+    ``start(batch, length)``: an empty decoding state of the layer.
     """
 
     def head_width(self, width: int) -> int:
@@ -71,7 +75,12 @@ class AttentionConfig(PluginConfig):
         raise NotImplementedError
 
     def activations(self, width: int, sequence_length: int) -> int:
-        """About how many numbers training keeps of one token in one layer for the backward pass."""
+        """About how many numbers training keeps of one token in one layer for the backward pass, its input included."""
+        raise NotImplementedError
+
+    def products(self, width: int) -> int:
+        """How many numbers its matrix products and its attention result in for one token: what is kept where all else
+        is computed again."""
         raise NotImplementedError
 
     def divisible(self, width: int) -> int:
@@ -102,7 +111,12 @@ class FeedforwardConfig(PluginConfig):
         return 2 * self.active(width)
 
     def activations(self, width: int) -> int:
-        """About how many numbers training keeps of one token in one layer for the backward pass."""
+        """About how many numbers training keeps of one token in one layer for the backward pass, its input included."""
+        raise NotImplementedError
+
+    def products(self, width: int) -> int:
+        """How many numbers its matrix products and its attention result in for one token: what is kept where all else
+        is computed again."""
         raise NotImplementedError
 
     def divisible(self, width: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.interfaces.architecture import ArchitectureConfig, PartCount
 
 #: Bytes of one number: (weights and gradients, activations), by `trainer.precision`.
-BYTES = {"fp32": (4, 4), "bf16": (4, 2), "bf16-true": (2, 2)}
+BYTES = {"fp32": (4, 4), "bf16": (4, 2), "bf16-true": (2, 2), "fp16": (4, 2)}
 
 
 @dataclass(frozen=True)
@@ -62,41 +62,11 @@ def account(config: ArchitectureConfig, vocabulary: int, sequence_length: int) -
 
 
 @dataclass(frozen=True)
-class TrainingMemory:
-    """Bytes on one device that holds everything. activations is an estimate; None where the architecture gives none."""
-
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int | None
-
-    @property
-    def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + (self.activations or 0)
-
-
-@dataclass(frozen=True)
 class InferenceMemory:
     """Bytes of the weights, and of the decoding state for each token in it (None: the architecture does not say)."""
 
     weights: int
     cache_per_token: int | None
-
-
-def training_memory(
-    config: ArchitectureConfig,
-    vocabulary: int,
-    sequence_length: int,
-    micro_batch: int,
-    precision: str = "fp32",
-    optimizer_numbers: int = 2,
-) -> TrainingMemory:
-    """Memory of one training step. optimizer_numbers: numbers of optimizer state for each parameter (AdamW: 2)."""
-    parameter_bytes, activation_bytes = BYTES[precision]
-    weights = account(config, vocabulary, sequence_length).total * parameter_bytes
-    kept = config.activations(vocabulary, sequence_length)
-    activations = None if kept is None else kept * sequence_length * micro_batch * activation_bytes
-    return TrainingMemory(weights, weights, optimizer_numbers * weights, activations)
 
 
 def inference_memory(config: ArchitectureConfig, vocabulary: int, precision: str = "bf16-true") -> InferenceMemory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,17 +56,8 @@ class _ByChunks(torch.autograd.Function):
     ) -> torch.Tensor:
         gradient_NC = torch.empty_like(hidden_NC)
         gradients = [torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32)) for p in trained]
-        parts = (hidden_NC, targets_N, weights_N, gradient_NC)
-        sums = []
-        for own_NC, own_N, weights, written_NC in zip(*(each.split(chunk) for each in parts), strict=True):
-            with torch.enable_grad():
-                own_NC = own_NC.detach().requires_grad_()
-                nats = _nats(head(own_NC), own_N, weights)
-            found_NC, *found = torch.autograd.grad(nats, (own_NC, *trained))
-            written_NC.copy_(found_NC)
-            for gradient, of_chunk in zip(gradients, found, strict=True):
-                gradient += of_chunk
-            sums.append(nats.detach())
+        parts = zip(*(each.split(chunk) for each in (hidden_NC, targets_N, weights_N, gradient_NC)), strict=True)
+        sums = [_add_gradients(head, trained, gradients, *part) for part in parts]
         ctx.save_for_backward(gradient_NC, *gradients)
         ctx.types = [parameter.dtype for parameter in trained]
         return torch.stack(sums).sum()
@@ -75,3 +67,23 @@ class _ByChunks(torch.autograd.Function):
         gradient_NC, *gradients = ctx.saved_tensors
         scaled = [(gradient * factors[0]).to(kind) for gradient, kind in zip(gradients, ctx.types, strict=True)]
         return None, (gradient_NC * factors[0]).to(gradient_NC.dtype), None, None, None, *scaled
+
+
+def _add_gradients(
+    head: nn.Module,
+    trained: Sequence[nn.Parameter],
+    gradients: Sequence[torch.Tensor],
+    hidden_NC: torch.Tensor,
+    targets_N: torch.Tensor,
+    weights_N: torch.Tensor,
+    written_NC: torch.Tensor,
+) -> torch.Tensor:
+    """One chunk's sum. Its gradients are added to those of the parameters, and written for the hidden states."""
+    with torch.enable_grad():
+        own_NC = hidden_NC.detach().requires_grad_()
+        nats = _nats(head(own_NC), targets_N, weights_N)
+    found_NC, *found = torch.autograd.grad(nats, (own_NC, *trained))
+    written_NC.copy_(found_NC)
+    for gradient, of_chunk in zip(gradients, found, strict=True):
+        gradient += of_chunk
+    return nats.detach()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
-from harness.models.counting import Account, account, inference_memory, training_memory
+from harness.models.counting import Account, account, inference_memory
+from harness.models.memory import Step, TrainingMemory, training_memory
 from harness.planning.plan import ASSUMED_MFU, Plan, dataset, vocabulary_of
 from harness.schema import RunConfig
 
 
 def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
-    """One line of `harness plan`. memory_bytes: weights, gradients, optimizer state, and activations by estimate.
+    """One line of `harness plan`. memory_bytes: the most that a step holds at once, on one device.
     own_flops, hours: without what is continued from another run."""
     config, data = plan.config, dataset(plan.config)
     memory = _training_memory(config, plan.vocabulary)
@@ -27,7 +30,7 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
         "own_steps": plan.own_steps,
         "own_flops": plan.own_flops,
         "parents": " ".join(f"{role}={parent.identity}" for role, parent in plan.parents.items()),
-        "memory_bytes": memory.total,
+        "memory_bytes": memory.peak,
         "hours": plan.hours(flops_per_second),
     }
 
@@ -57,11 +60,12 @@ def description(config: RunConfig) -> dict[str, Any]:
         "forward_flops_per_token": model.forward_flops,
         "training_flops_per_token": model.training_flops,
         "training_flops_per_token_by_6N": model.six_n(model.non_embedding),
-        "training_bytes": training.total,
+        "training_bytes": training.peak,
         "training_bytes_of_weights": training.weights,
         "training_bytes_of_gradients": training.gradients,
         "training_bytes_of_optimizer": training.optimizer,
-        "training_bytes_of_activations_estimated": training.activations,
+        "training_bytes_of_copies": training.copies,
+        "training_bytes_of_activations": training.activations,
         "inference_bytes_of_weights": inference.weights,
         "inference_bytes_of_cache_per_token": inference.cache_per_token,
     }
@@ -77,15 +81,30 @@ def _part(part: Any) -> dict[str, Any]:
     }
 
 
-def _training_memory(config: RunConfig, vocabulary: int) -> Any:
-    return training_memory(
-        config.architecture,
-        vocabulary,
+def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:
+    trainer, model = config.trainer, account(config.architecture, vocabulary, 1)
+    rows = math.ceil(config.data.batch_size * trainer.tensor_parallel / trainer.devices)  # of one step, on one device
+    micro_batch = min(trainer.micro_batch or rows, rows)
+    step = Step(
         config.data.sequence_length,
-        config.trainer.micro_batch or config.data.batch_size,
-        config.trainer.precision,
-        config.optimizer.state_numbers(_in_matrices(account(config.architecture, vocabulary, 1))),
+        micro_batch,
+        math.ceil(rows / micro_batch),
+        trainer.precision,
+        trainer.activation_checkpointing,
+        getattr(config.method, "logits_chunk", None),
+        config.optimizer.state_numbers(_in_matrices(model)),
     )
+    whole = training_memory(config.architecture, vocabulary, step)
+    shards = trainer.devices if trainer.strategy == "fsdp" else trainer.tensor_parallel
+    return whole if shards == 1 else _shared_out(whole, shards)
+
+
+def _shared_out(whole: TrainingMemory, shards: int) -> TrainingMemory:
+    """An estimate for one of the devices that share the weights, from above: gradients and activations are taken to
+    be there at once, and a layer gathered from the others to be no more than what is left out with that."""
+    weights, gradients, optimizer = (each // shards for each in (whole.weights, whole.gradients, whole.optimizer))
+    peak = weights + gradients + optimizer + whole.copies + (whole.activations or 0)
+    return replace(whole, weights=weights, gradients=gradients, optimizer=optimizer, peak=peak)
 
 
 def _in_matrices(model: Account) -> float:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.models.counting import account, inference_memory, training_memory
+from harness.models.counting import account, inference_memory
 from harness.models.meta import build_on_meta, count_on_meta
 
 VARIANTS = {
@@ -67,12 +67,9 @@ def test_a_part_without_closed_forms_is_counted_on_the_meta_device(transformer):
         def parameters(self, width):
             raise NotImplementedError
 
-        activations = parameters
-
     config.feedforward = Stranger(name="stranger")
     counted = account(config, 100, 24)
     assert (counted.total, counted.forward_flops) == (expected.total, expected.forward_flops)
-    assert training_memory(config, 100, 24, 1).activations is None
 
 
 def test_training_costs_three_forward_passes(transformer):
@@ -89,34 +86,6 @@ def test_six_n_says_which_n(transformer):
     counted = account(transformer(), 100, 24)
     assert counted.six_n() == 6 * counted.total
     assert counted.six_n(counted.non_embedding) == 6 * counted.non_embedding
-
-
-def test_memory_of_training(transformer):
-    config = transformer()
-    total = account(config, 100, 24).total
-    full, mixed = (training_memory(config, 100, 24, 2, precision) for precision in ("fp32", "bf16"))
-    assert (full.weights, full.gradients, full.optimizer) == (4 * total, 4 * total, 8 * total)
-    assert full.total == 16 * total + full.activations
-    assert mixed.activations * 2 == full.activations
-
-
-def test_the_estimate_of_activations_is_near_what_autograd_keeps(transformer):
-    config, rows, length = transformer(width=64, layers=3), 2, 64
-    model = config.build(100)
-    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    inputs = torch.zeros(rows, length, dtype=torch.int64)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = torch.nn.functional.cross_entropy(model.logits(inputs).flatten(0, 1), inputs.flatten())
-    assert loss.requires_grad
-    assert training_memory(config, 100, length, rows).activations == pytest.approx(sum(kept.values()), rel=0.25)
 
 
 def test_memory_of_the_cache_is_what_the_cache_takes(transformer):

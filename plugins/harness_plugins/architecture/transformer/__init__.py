@@ -153,14 +153,13 @@ class TransformerConfig(ArchitectureConfig):
         return Activations(self.width, layers, last + self.width)
 
     def _layer_activations(self, sequence_length: int) -> LayerActivations:
-        """The way back is widest in the feedforward."""
+        """The way back is widest in the feedforward, where gradients stand beside all but one of its products."""
         width, attention, feedforward = self.width, self.attention, self.feedforward
-        inner = feedforward.activations(width)
         return LayerActivations(
             stream=2 * self.norm.activations(width),
-            computed=attention.activations(width, sequence_length) + inner,
+            computed=attention.activations(width, sequence_length) + feedforward.activations(width),
             products=attention.products(width) + feedforward.products(width),
-            gradients=inner,
+            gradients=feedforward.products(width),
         )
 
     def tensor_parallel(self) -> int | None:

@@ -43,15 +43,23 @@ class Block(nn.Module):
         self, hidden_BTC: torch.Tensor, positions: Any, seen: Any, state: Any
     ) -> tuple[torch.Tensor, Any, dict[str, tuple[torch.Tensor, float]]]:
         """(hidden_BTC, state, auxiliary losses). seen: what the attention's `lower` made of the visibility."""
-        normed_BTC = self.attention_norm(hidden_BTC) if self.pre else hidden_BTC
+        normed_BTC = operand(self.attention_norm(hidden_BTC) if self.pre else hidden_BTC)
         mixed_BTC, state = self.attention(normed_BTC, positions, seen, state)
         hidden_BTC = hidden_BTC + self.dropout(mixed_BTC)
         hidden_BTC = hidden_BTC if self.pre else self.attention_norm(hidden_BTC)
 
-        normed_BTC = self.feedforward_norm(hidden_BTC) if self.pre else hidden_BTC
+        normed_BTC = operand(self.feedforward_norm(hidden_BTC) if self.pre else hidden_BTC)
         computed_BTC, auxiliary = self.feedforward(normed_BTC)
         hidden_BTC = hidden_BTC + self.dropout(computed_BTC)
         return hidden_BTC if self.pre else self.feedforward_norm(hidden_BTC), state, auxiliary
+
+
+def operand(hidden_BTC: torch.Tensor) -> torch.Tensor:
+    """In what autocast computes matrix products in, so that those that take the same do not each keep a copy."""
+    device = hidden_BTC.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return hidden_BTC
+    return hidden_BTC.to(torch.get_autocast_dtype(device))
 
 
 class Transformer(nn.Module):

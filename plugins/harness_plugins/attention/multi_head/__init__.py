@@ -52,6 +52,10 @@ class MultiHeadConfig(AttentionConfig):
         """Input, queries, keys, values and output; the fused kernels keep no attention weights."""
         return width + self.heads * self.head_width(width) + self._projected(width)
 
+    def products(self, width: int) -> int:
+        """Queries, keys, values, what is mixed of them, and its projection."""
+        return self._projected(width) + self.heads * self.head_width(width) + width
+
     def divisible(self, width: int) -> int:
         return math.gcd(self.heads, self.shared_heads)
 

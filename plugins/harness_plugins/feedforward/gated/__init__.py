@@ -36,8 +36,12 @@ class GatedConfig(FeedforwardConfig):
         return 6 * width * self.hidden_width(width)
 
     def activations(self, width: int) -> int:
-        """The input, gate and up, the activated gate, and their product."""
-        return width + 4 * self.hidden_width(width)
+        """The input, gate and up, the activated gate, and their product. relu keeps its result alone."""
+        return width + (3 if self.activation == "relu" else 4) * self.hidden_width(width)
+
+    def products(self, width: int) -> int:
+        """Gate and up, and the result."""
+        return width + 2 * self.hidden_width(width)
 
     def divisible(self, width: int) -> int:
         return self.hidden_width(width)

@@ -32,8 +32,12 @@ class MLPConfig(FeedforwardConfig):
         return 4 * width * self.hidden_width(width)
 
     def activations(self, width: int) -> int:
-        """The input, and the hidden layer before and after its activation."""
-        return width + 2 * self.hidden_width(width)
+        """The input, and the hidden layer before and after its activation. relu keeps its result alone."""
+        return width + (1 if self.activation == "relu" else 2) * self.hidden_width(width)
+
+    def products(self, width: int) -> int:
+        """The hidden layer before its activation, and the result."""
+        return width + self.hidden_width(width)
 
     def divisible(self, width: int) -> int:
         return self.hidden_width(width)

@@ -18,6 +18,10 @@ class LayerNormConfig(NormConfig):
     def parameters(self, width: int) -> int:
         return width * (1 + self.bias)
 
+    def activations(self, width: int) -> int:
+        """The input."""
+        return width
+
     def build(self, width: int) -> Any:
         from torch import nn
 

@@ -17,6 +17,10 @@ class RMSNormConfig(NormConfig):
     def parameters(self, width: int) -> int:
         return width
 
+    def activations(self, width: int) -> int:
+        """The input, and the input divided by its size, which the fused kernel of GPUs does not keep."""
+        return 2 * width
+
     def build(self, width: int) -> Any:
         from torch import nn
 
