@@ -10,30 +10,32 @@ import numpy as np
 
 from harness.interfaces.analysis import Finding, Point
 from harness.reports.style import size
-from harness.results.cells import Cell, averaged, finite, remarks, seed_noise
+from harness.results.cells import Cell, Noise, averaged, finite, remarks, seed_noise
 from harness_plugins.analysis.chinchilla import ChinchillaConfig, checks, law
 from harness_plugins.analysis.chinchilla.drawings import drawings
 from harness_plugins.analysis.chinchilla.law import PARAMETERS, Array, Design, Scatter
+from harness_plugins.analysis.chinchilla.region import Quantities, Region
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The law fitted to a ladder, with its resamples."""
+    """The law fitted to a ladder, with its resamples and the region that its points do not reject."""
 
     design: Design
     log_loss: Array
     theta: Array
     resamples: Array  #: (bootstraps, 5), as `law.natural` gives them
-    confidence: float
+    region: Region
 
     @classmethod
     def to(cls, cells: Sequence[Cell], config: ChinchillaConfig, rng: np.random.Generator) -> Fitted:
         design, log_loss = _design(cells), np.log([cell.loss for cell in cells])
         theta = law.fit(design, log_loss)
         resamples = law.bootstrap(design, theta, log_loss, config.bootstraps, rng)
-        return cls(design, log_loss, theta, law.natural(resamples, design), config.confidence)
+        region = Region.around(design, log_loss, config.confidence)
+        return cls(design, log_loss, theta, law.natural(resamples, design), region)
 
     @property
     def law(self) -> Array:
@@ -44,7 +46,36 @@ class Fitted:
     def residual(self) -> Array:
         return self.log_loss - np.log(law.loss(self.law, self.design.N, self.design.D))
 
-    def interval(self, samples: Array) -> tuple[Array, Array]:
+    @property
+    def confidence(self) -> float:
+        return self.region.confidence
+
+    def interval(self, quantities: Quantities, count: int) -> tuple[Array, Array]:
+        """The lower and upper ends for each of `count` quantities: the farther one of the resampled fits' percentiles
+        and of the region's reach. Percentiles hold whatever the noise is like, the region where E comes near none."""
+        low, high = self._percentiles(quantities(self._resampled(count)))
+        least, most = self.region.reach(quantities, count)
+        return np.minimum(low, least), np.maximum(high, most)
+
+    def foretell(self, design: Design, rng: np.random.Generator, extra: Array) -> tuple[Array, Array]:
+        """Intervals for single losses that are yet to be seen. extra: variance of log L that each has beyond the
+        scatter (fewer seeds behind it)."""
+
+        def log_losses(laws: Array) -> Array:
+            return np.log(law.each(laws, design.N, design.D))
+
+        count = len(design.N)
+        drawn = log_losses(self._resampled(count)) + Scatter.of(self.residual).draw(rng, (len(self.resamples), count))
+        low, high = self._percentiles(drawn + np.sqrt(extra) * rng.standard_normal(drawn.shape))
+        middle, (least, most) = self.region.middle(log_losses, count), self.region.reach(log_losses, count)
+        own = self.region.t**2 * (self.region.scatter**2 + extra)
+        least, most = middle - np.sqrt((middle - least) ** 2 + own), middle + np.sqrt((most - middle) ** 2 + own)
+        return np.exp(np.minimum(low, least)), np.exp(np.maximum(high, most))
+
+    def _resampled(self, count: int) -> Array:
+        return np.repeat(self.resamples[:, None], count, axis=1)
+
+    def _percentiles(self, samples: Array) -> tuple[Array, Array]:
         return law.interval(samples, self.confidence, len(self.log_loss) - len(PARAMETERS))
 
 
@@ -64,7 +95,7 @@ def analyse(config: ChinchillaConfig, points: Sequence[Point]) -> Finding:
     quality = checks.fit_quality(fitted.design, fitted.theta, fitted.residual, cells, noise, config.misfit)
     parameters = _parameters(fitted)
     best = _optimum(fitted, config.compute or float((6 * fitted.design.N * fitted.design.D).max()))
-    left_out, left_out_sentence = _left_out(cells, config, rng)
+    left_out, left_out_sentence = _left_out(cells, noise, config, rng)
     sentences = [_law_sentence(parameters, config), _optimum_sentence(best, fitted), left_out_sentence]
     sentences.insert(1 if quality.fits else 0, quality.sentence)
     return Finding(
@@ -100,7 +131,7 @@ def _design(cells: Sequence[Cell]) -> Design:
 
 
 def _parameters(fitted: Fitted) -> list[Row]:
-    low, high = fitted.interval(fitted.resamples)
+    low, high = fitted.interval(lambda laws: np.einsum("...qq->...q", laws), len(PARAMETERS))
     names = zip(PARAMETERS, fitted.law, low, high, strict=True)
     return [{"parameter": name, "value": float(v), "low": float(lo), "high": float(hi)} for name, v, lo, hi in names]
 
@@ -116,12 +147,11 @@ def _law_sentence(parameters: list[Row], config: ChinchillaConfig) -> str:
 
 
 def _optimum(fitted: Fitted, compute: float) -> Row:
-    row: Row = {"C": compute}
-    best, resampled = law.optimum(fitted.law, compute), law.optimum(fitted.resamples, compute)
-    for name, value, samples in zip(("N", "D"), best, resampled, strict=True):
-        low, high = fitted.interval(samples)
-        row |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
-    return row
+    N, D = law.optimum(fitted.law, compute)
+    low, high = (end[0] for end in fitted.interval(lambda laws: np.log(law.optimum(laws, compute)[0]), 1))
+    N_low, N_high = float(np.exp(low)), float(np.exp(high))
+    pairs = {"D_low": compute / 6 / N_high, "D_high": compute / 6 / N_low}  # D is what N leaves of C = 6ND
+    return {"C": compute, "N": float(N), "N_low": N_low, "N_high": N_high, "D": float(D), **pairs}
 
 
 def _optimum_sentence(best: Row, fitted: Fitted) -> str:
@@ -135,7 +165,9 @@ def _optimum_sentence(best: Row, fitted: Fitted) -> str:
     return f"{sentence}; that {' and '.join(beyond)} lies outside the ladder." if beyond else f"{sentence}."
 
 
-def _left_out(cells: Sequence[Cell], config: ChinchillaConfig, rng: np.random.Generator) -> tuple[list[Row], str]:
+def _left_out(
+    cells: Sequence[Cell], noise: Noise | None, config: ChinchillaConfig, rng: np.random.Generator
+) -> tuple[list[Row], str]:
     """The largest rung, foretold by a law that has not seen it, with the scatter of a single point added."""
     largest = max(cell.N for cell in cells)
     kept = [cell for cell in cells if largest > cell.N]
@@ -145,8 +177,7 @@ def _left_out(cells: Sequence[Cell], config: ChinchillaConfig, rng: np.random.Ge
         return [], f"No rung could be left out and foretold: without the largest the ladder has {'; '.join(lacks)}."
     fitted, design = Fitted.to(kept, config, rng), _design(out)
     foretold = law.loss(fitted.law, design.N, design.D)
-    noise = Scatter.of(fitted.residual).draw(rng, (config.bootstraps, len(out)))
-    low, high = fitted.interval(law.loss(fitted.resamples, design.N, design.D) * np.exp(noise))
+    low, high = fitted.foretell(design, rng, _fewer_seeds(out, kept, noise))
     rows = [
         {
             "N": cell.N, "D": cell.D, "loss": cell.loss, "foretold": float(f), "low": float(lo), "high": float(hi),
@@ -161,6 +192,12 @@ def _left_out(cells: Sequence[Cell], config: ChinchillaConfig, rng: np.random.Ge
         f"{config.confidence:.0%} interval at {inside} of {len(rows)} budgets; the largest error is {worst:.3f} nats, "
         f"the largest half-width {width:.3f}."
     )
+
+
+def _fewer_seeds(out: Sequence[Cell], kept: Sequence[Cell], noise: Noise | None) -> Array:
+    """Variance of log L that each of `out` has beyond that of the mean of `kept`, since fewer seeds stand behind it."""
+    fewer = np.array([1 / cell.seeds for cell in out]) - np.mean([1 / cell.seeds for cell in kept])
+    return np.maximum(fewer, 0.0) * (noise.relative**2 if noise else 0.0)
 
 
 def _residuals(fitted: Fitted, cells: Sequence[Cell]) -> list[Row]:

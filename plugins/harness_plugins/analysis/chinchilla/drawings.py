@@ -49,7 +49,7 @@ def _against_compute(fitted: Fitted) -> Figure:
     figure, axes = style.figure()
     compute = 6 * fitted.design.N * fitted.design.D
     grid = np.geomspace(compute.min(), compute.max(), 80)
-    low, high = fitted.interval(_frontier(fitted.resamples[:, None, :], grid))
+    low, high = fitted.interval(partial(_frontier, compute=grid), len(grid))
     axes.fill_between(grid, low, high, color=style.BLUE, alpha=0.18, linewidth=0)
     axes.plot(grid, _frontier(fitted.law[None], grid), color=style.BLUE, linewidth=1.8, label="compute-optimal")
     seen = np.exp(fitted.log_loss)
@@ -64,10 +64,8 @@ def _against_compute(fitted: Fitted) -> Figure:
 
 
 def _frontier(laws: law.Array, compute: law.Array) -> law.Array:
-    """The least loss at each compute: (…, 5) over compute (grid,) to (…, grid)."""
-    N, D = law.optimum(laws, compute)
-    E, A, alpha, B, beta = np.moveaxis(laws, -1, 0)
-    return E + A * N**-alpha + B * D**-beta
+    """The least loss at each compute, each by a law of its own: (…, grid, 5) over compute (grid,) to (…, grid)."""
+    return law.each(laws, *law.optimum(laws, compute))
 
 
 def _predicted(fitted: Fitted, left_out: Rows) -> Figure:

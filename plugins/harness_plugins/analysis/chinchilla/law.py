@@ -22,6 +22,7 @@ PARAMETERS = ("E", "A", "alpha", "B", "beta")
 DELTA = 1e-3  #: Huber's δ, in log L
 _LEAST_E = 1e-3  #: the least E that the fit can tell from none, as a share of the smallest loss
 _EXPONENTS = (1e-3, 5.0)
+_FARTHEST = 200.0  #: log N of an optimum that two exponents of nearly 0 put anywhere
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,12 @@ def natural(theta: Array, design: Design) -> Array:
 
 def loss(law: Array, N: Array, D: Array) -> Array:
     """Losses in nats. law: (…, 5) as `natural` gives it; N, D: (points,). Returns (…, points)."""
-    E, A, alpha, B, beta = (law[..., i, None] for i in range(5))
+    return each(law[..., None, :], N, D)
+
+
+def each(laws: Array, N: Array, D: Array) -> Array:
+    """Losses in nats, each law at a size of its own: laws (…, points, 5) with N, D (points,) to (…, points)."""
+    E, A, alpha, B, beta = np.moveaxis(laws, -1, 0)
     return E + A * N**-alpha + B * D**-beta
 
 
@@ -65,14 +71,16 @@ def value_and_jacobian(theta: Array, n: Array, d: Array) -> tuple[Array, Array]:
     return largest + np.log(total), jacobian
 
 
-def huber(residual: Array) -> Array:
+def huber(residual: Array, delta: float = DELTA) -> Array:
     """Summed over the points: r²/2 inside δ, δ(|r| − δ/2) outside. (fits, points) to (fits,)."""
     size = np.abs(residual)
-    inside = np.minimum(size, DELTA)
+    inside = np.minimum(size, delta)
     return (inside * (size - inside / 2)).sum(axis=-1)
 
 
-def minimise(design: Design, log_loss: Array, theta: Array, steps: int = 100, tolerance: float = 1e-7) -> Array:
+def minimise(
+    design: Design, log_loss: Array, theta: Array, steps: int = 100, tolerance: float = 1e-7, delta: float = DELTA
+) -> Array:
     """From each start to the nearest minimum. log_loss: (points,) or (fits, points). Returns (fits, 5).
 
     A fit ends when a step that was not held back lowers its objective by less than `tolerance` of it.
@@ -84,14 +92,14 @@ def minimise(design: Design, log_loss: Array, theta: Array, steps: int = 100, to
     theta = np.clip(theta, lower, upper)
     value, jacobian = value_and_jacobian(theta, n, d)
     residual = y - value
-    objective = huber(residual)
+    objective = huber(residual, delta)
     damping = np.ones(len(theta))
     going = np.arange(len(theta))
     for _ in range(steps):
-        trial = np.clip(theta[going] + _step(residual[going], jacobian[going], damping[going]), lower, upper)
+        trial = np.clip(theta[going] + _step(residual[going], jacobian[going], damping[going], delta), lower, upper)
         value, slopes = value_and_jacobian(trial, n, d)
         left = y[going] - value
-        now = huber(left)
+        now = huber(left, delta)
         better = now < objective[going]
         gain = np.where(better & (damping[going] <= 1), 1 - now / objective[going], np.inf)
         accepted = going[better]
@@ -104,9 +112,9 @@ def minimise(design: Design, log_loss: Array, theta: Array, steps: int = 100, to
     return theta
 
 
-def _step(residual: Array, jacobian: Array, damping: Array) -> Array:
-    weight = DELTA / np.maximum(np.abs(residual), DELTA)
-    curvature = (np.abs(residual) < DELTA) + damping[:, None] * weight
+def _step(residual: Array, jacobian: Array, damping: Array, delta: float) -> Array:
+    weight = delta / np.maximum(np.abs(residual), delta)
+    curvature = (np.abs(residual) < delta) + damping[:, None] * weight
     transposed = jacobian.transpose(0, 2, 1)
     hessian = transposed @ (jacobian * curvature[..., None])
     slope = transposed @ (weight * residual)[..., None]
@@ -183,7 +191,9 @@ def interval(samples: Array, confidence: float, freedom: int) -> tuple[Array, Ar
 def optimum(law: Array, compute: Array | float) -> tuple[Array, Array]:
     """N and D that reach the least loss with C = 6ND FLOPs (Hoffmann et al. 2022, eq. 4). law: (…, 5)."""
     _, A, alpha, B, beta = np.moveaxis(law, -1, 0)
-    N = (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (np.asarray(compute) / 6) ** (beta / (alpha + beta))
+    log_ND = np.log(np.asarray(compute) / 6)
+    log_N = (np.log(alpha) + np.log(A) - np.log(beta) - np.log(B) + beta * log_ND) / (alpha + beta)
+    N = np.exp(np.clip(log_N, -_FARTHEST, _FARTHEST))
     return N, np.asarray(compute) / 6 / N
 
 
