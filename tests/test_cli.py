@@ -1,5 +1,6 @@
 """What a person meets at the command line: help, errors in one paragraph, exit codes, nothing left behind."""
 
+import gzip
 import json
 import os
 import resource
@@ -92,6 +93,8 @@ MANGLED = {
     "bad_axis.yaml": "axes: {data.bach_size: [1]}\n",
     "empty.txt": "",
     "binary.txt": b"\xff\xfe\x00",
+    "binary.yaml": b"axes: \xff",
+    "cut.jsonl.gz": gzip.compress(b'{"text": "a"}\n')[:20],
 }
 
 WRONG = {
@@ -99,6 +102,15 @@ WRONG = {
     "no such verb": (["trian"], "Did you mean train?"),
     "score without a run": (["score"], "run has no value"),
     "score of no run": (["score", "run=zzz"], "There is no run zzz"),
+    "generate without a run": (["generate"], "run has no value"),
+    "generate of no run": (["generate", "run=zzz", "prompt=a, b"], "There is no run zzz"),
+    "generate with an unknown sampler": (["generate", "run=zzz", "sampler=beam"], "sampler=beam is unknown"),
+    "generate with a bad temperature": (["generate", "run=zzz", "sampler.temperature=0"], "choose sampler=greedy"),
+    "generate of too many tokens": (["generate", "run=zzz", "tokens=1000000000"], "tokens=1000000000 is too large"),
+    "diff of one run": (["diff", "zzz"], "needs two runs"),
+    "diff of no run": (["diff", "zzz", "yyy"], "There is no run zzz"),
+    "diff with a bad flag": (["diff", "zzz", "yyy", "--jsn"], "Did you mean --json"),
+    "completion of no shell": (["completion", "tcsh"], "Known are bash, fish, zsh"),
     "study without a name": (["study"], "needs the name of a sweep"),
     "study with two names": (["study", "a", "b"], "found a and b"),
     "no such study": (["study", "quickstrat"], "Did you mean quickstart?"),
@@ -164,6 +176,10 @@ WRONG = {
     "no such text": (["train", "corpus=text", "corpus.path=nowhere"], "there is no such file"),
     "an empty text": (["train", "corpus=text", "corpus.path=empty.txt"], "has no text to train on"),
     "a mangled JSONL": (["train", "corpus=text", "corpus.path=rows.jsonl"], "rows.jsonl, line 2"),
+    "a cut archive": (["train", "corpus=text", "corpus.path=cut.jsonl.gz"], "cut.jsonl.gz is damaged or cut short"),
+    "no folder for hf": (["train", "corpus=hf"], "corpus.path has no value"),
+    "no such folder for hf": (["train", "corpus=hf", "corpus.path=./no/where"], "no such name on the Hub"),
+    "a budget of nobody": (["train", "budget.flops=1e30"], "tokens of this model: at most 1e+15"),
     "a binary text": (["train", "corpus=text", "corpus.path=binary.txt"], "binary.txt"),
     "no such csv": (["fit", "nowhere.csv"], "nowhere.csv"),
     "a csv with a short row": (["fit", "mangled.csv"], "mangled.csv"),
@@ -171,6 +187,7 @@ WRONG = {
     "no such sweep file": (["study", "nowhere.yaml"], "There is no sweep file nowhere.yaml"),
     "a sweep that is a list": (["study", "not_a_mapping.yaml"], "must be a mapping"),
     "a sweep that is no YAML": (["study", "not_yaml.yaml"], "is not YAML"),
+    "a sweep that is no text": (["study", "binary.yaml"], "is not YAML"),
     "a sweep with an unknown key": (["study", "unknown_key.yaml"], "Did you mean axes?"),
     "a sweep with uneven lists": (["plan", "uneven.yaml"], "must be of one length"),
     "a sweep with no lists": (["plan", "no_list.yaml"], "to a list of values"),
