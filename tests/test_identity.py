@@ -6,7 +6,7 @@ import pytest
 
 from harness.composition import run_config
 from harness.config import Config, option
-from harness.identity import code, determining, identity, run_id, source_digest
+from harness.identity import code, determining, flat_difference, identity, run_id, source_digest
 from harness.registry import registry
 
 
@@ -92,3 +92,11 @@ def test_the_digest_covers_the_folder_of_a_plugin_that_is_a_module_in_a_package(
     (package / "idea.py").write_text("x = 2\n")
     source_digest.cache_clear()
     assert source_digest((), ("strange_plugin.config",)) != before
+
+
+def test_two_configs_differ_where_a_result_does():
+    one = run_config(["experiment=tiny", "corpus=synthetic"])
+    changed = ["architecture.layers=5", "optimizer.frozen=[a]", "trainer.threads=3"]
+    other = run_config(["experiment=tiny", "corpus=synthetic", *changed])
+    assert flat_difference(one, one) == {}
+    assert flat_difference(other, one) == {"architecture.layers": (5, 2), "optimizer.frozen": (["a"], None)}
