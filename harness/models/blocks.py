@@ -63,6 +63,6 @@ def compile_blocks(model: Any) -> None:
     """
     logging.getLogger("torch._higher_order_ops.wrap").setLevel(logging.ERROR)  # it warns of all selective recomputation
     for block in blocks(model):
-        block.forward = torch.compile(
+        block.forward = torch.compile(  # type: ignore[call-overload]  # PyTorch leaves recompile_limit out there
             block.forward, dynamic=False, recompile_limit=GRAPHS, options={"fallback_random": True}
         )
