@@ -12,6 +12,7 @@ import torch
 from harness.interfaces.batch import Batch
 from harness.interfaces.method import Method
 from harness.training.job import TrainingJob
+from harness.training.strategies import share_out_again
 
 #: Held-out tokens that a run is judged by, at most.
 TOKENS = 131_072
@@ -69,3 +70,4 @@ def _sums(
             counts = method.counts(batch)
             terms = model(method.losses, batch.to(device))
         yield [float(terms[name]) for name in counts], list(counts.values())
+    share_out_again(model)

@@ -109,6 +109,13 @@ def spread(model: nn.Module, mesh: Any, per_block: Callable[[nn.Module], None]) 
         fully_shard(model, mesh=data_mesh)
 
 
+def share_out_again(model: nn.Module) -> None:
+    """After forward passes without a backward one, which leave the outermost parameters whole."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def tensor_plan(block: nn.Module) -> dict[str, Any]:
     """How a block's matrices are cut, by name, as its parts declare it in `tensor_parallel`."""
     styles = {"columns": ColwiseParallel, "rows": RowwiseParallel}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from small_runs import config, job, run_dir
 
 from harness.launch.ranks import together
 from harness.rundir import RunDir
-from harness.schema import RunConfig
+from harness.schema import RunConfig, WatchConfig
 from harness.training.job import TrainingJob
 from harness.training.train import load_model, train
 
@@ -105,3 +106,36 @@ def test_every_checkpoint_is_read_whole_by_one_process(finished: RunDir):
     if index.exists():
         parts = [part for entry in json.loads(index.read_text())["tensors"].values() for part in entry["parts"]]
         assert len({part["file"] for part in parts}) > 1, "each rank has written its own"
+
+
+@pytest.mark.parametrize(
+    ("name", "saving"),
+    [
+        ("fsdp_and_tensor", {"activation_checkpointing": "blocks"}),
+        ("fsdp", {"activation_checkpointing": "selective"}),
+        ("ddp", {"activation_checkpointing": "blocks", "compile": True}),
+    ],
+)
+def test_saving_memory_changes_no_loss_under_any_layout(
+    name: str, saving: dict[str, Any], reference: RunDir, text: Path, tmp_path: Path
+):
+    of = layout(text, name)
+    of = replace(of, trainer=replace(of.trainer, **saving), method=replace(of.method, logits_chunk=8))
+    run = run_dir(tmp_path / "run", of)
+    carry_out(job(of, STEPS), run)
+    assert column(run, "loss") == pytest.approx(column(reference, "loss"), **CLOSE)
+
+
+def test_what_is_watched_is_the_same_when_the_model_is_spread(text: Path, tmp_path: Path):
+    watch = WatchConfig(norms_every=4, activations_every=4, validate_every=4, sample_every=4, sample_tokens=6)
+    runs = []
+    for name in ("one", "fsdp_and_tensor"):
+        of = replace(layout(text, name), watch=watch)
+        runs.append(run_dir(tmp_path / name, of))
+        carry_out(job(of, 4), runs[-1])
+    one, spread = ({row["event"]: row for row in run.events()} for run in runs)
+    assert one.keys() == spread.keys() == {"norms", "activations", "validation", "sample"}
+    for kind in ("grad_norms", "weight_norms", "update_norms"):
+        assert spread["norms"][kind] == pytest.approx(one["norms"][kind], rel=1e-3)
+    assert spread["validation"]["held_out_loss"] == pytest.approx(one["validation"]["held_out_loss"], **CLOSE)
+    assert spread["sample"] == one["sample"]

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from harness.models.groups import mesh_of
 from harness.rundir import RunDir
-from harness.training.gradients import combined, total_norm
+from harness.training.gradients import whole_norm
 
 
 class Norms(Callback):
@@ -40,10 +39,10 @@ class Norms(Callback):
 
 def by_part(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The 2-norm of each part's tensors together, whole on every rank."""
-    parts: dict[str, dict[Any, list[torch.Tensor]]] = {}
+    parts: dict[str, list[torch.Tensor]] = {}
     for name, tensor in tensors.items():
-        parts.setdefault(part_of(name), {}).setdefault(mesh_of(tensor), []).append(tensor)
-    return {part: combined([total_norm(kind) for kind in kinds.values()]) for part, kinds in parts.items()}
+        parts.setdefault(part_of(name), []).append(tensor)
+    return {part: whole_norm(of_part) for part, of_part in parts.items()}
 
 
 def part_of(name: str) -> str:

@@ -12,6 +12,7 @@ from harness.rundir import RunDir
 from harness.schema import WatchConfig
 from harness.training.job import TrainingJob
 from harness.training.recorder import Recorder
+from harness.training.strategies import share_out_again
 
 
 class Samples(Callback):
@@ -28,7 +29,9 @@ class Samples(Callback):
         tokenizer = self.job.dataset.tokenizer
         prompt = [tokenizer.end, *tokenizer.encode(self.watch.sample_prompt)]
         with self.recorder.aside():
-            new = pl_module.model(self._continued, prompt, step, tokenizer.end)
+            with torch.no_grad():
+                new = pl_module.model(self._continued, prompt, step, tokenizer.end)
+            share_out_again(pl_module.model)
         row = {"step": step, "event": "sample", "prompt": self.watch.sample_prompt, "text": tokenizer.decode(new)}
         self.run.append_metrics([row])
         self.recorder.progress.say(f"step {step}: {row['prompt']}{row['text']!r}")
