@@ -139,10 +139,10 @@ class Lease:
 
     def lost(self) -> LeaseLost:
         now = read_holder(self.run)
-        by = str(now) if now else "nobody now: it was taken over and left, or its folder was moved or removed"
+        by = f"it is carried out by {now}" if now else "nobody has it now, or its folder was moved or removed"
         return LeaseLost(
-            f"Run {self.run.name} was taken over from this process, which seemed to stand still; it is carried out by "
-            f"{by}. What this process published before stands, and nothing was published since. "
+            f"Run {self.run.name} was taken over from this process, which seemed to stand still; {by}. "
+            f"What this process published before stands, and nothing was published since. "
             f"Start the same command again: it waits for the run's end, or goes on from its last checkpoint."
         )
 
@@ -162,14 +162,18 @@ class Lease:
             shutil.rmtree(beside, ignore_errors=True)
             raise self.lost() from None
 
-    def release(self) -> None:
+    def release(self, keep: bool = False) -> None:
+        """keep: what says how far the attempt came is left for the next one to tell."""
         if os.getpid() != self._pid:
             return
         self._ended.set()
         self._thread.join()
         if self.metrics:
             self.metrics.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if keep:
+            _empty(self.folder, but=(HOLDER, PULSE))
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             (self.run / ATTEMPT).rmdir()
             self.run.rmdir()  # only an empty one: a run that did not come to its first word
@@ -323,6 +327,15 @@ def _claim(run: Path, beside: Path, before: Holder | None) -> bool:
         if gone:
             shutil.rmtree(gone, ignore_errors=True)
     return True
+
+
+def _empty(folder: Path, but: tuple[str, ...]) -> None:
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in but:
+                path.unlink()
 
 
 def _numbers(pulse: bytes) -> tuple[int, int | None, int | None]:

@@ -173,7 +173,7 @@ class RunDir:
                 held.update_manifest()  # how far the other came is known only now
             yield held
         finally:
-            lease.release()
+            lease.release(keep=not held._end_is_told())
 
     # ------------------------------------------------------------------------------------ writing
 
@@ -260,6 +260,16 @@ class RunDir:
         if self.held:
             new["attempts"] = self._attempts(new.get("attempts", []), new.get("state"))
         self.write_json("manifest.json", new)
+
+    def _end_is_told(self) -> bool:
+        """Whether the manifest has the end of this attempt; it has not where it could not be written."""
+        assert self.held is not None
+        own = self.held.holder()
+        if own.step is None or not self.exists():
+            return True
+        with contextlib.suppress(UserError):
+            return any(one["token"] == own.token and one["ended"] for one in self.manifest().get("attempts", []))
+        return True
 
     def _attempts(self, told: list[dict[str, Any]], state: Any) -> list[dict[str, Any]]:
         assert self.held is not None

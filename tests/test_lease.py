@@ -291,6 +291,20 @@ def test_the_steps_of_all_attempts_are_counted_also_of_those_that_were_killed(ru
     assert len({one["token"] for one in attempts}) == 3
 
 
+def test_an_attempt_whose_end_could_not_be_written_is_counted_by_the_next(run: RunDir) -> None:
+    with pytest.raises(OSError, match="full"), run.lease() as held:
+        held.update_manifest(state="running")
+        held.at_step(0)
+        held.at_step(9)
+        (held.stage("step-1") / "half").write_text("half a file")
+        raise OSError("the disk is full, and the manifest cannot say so")
+    assert not list(run.path.glob(".attempt/*/step-1"))
+    with run.lease():
+        pass
+    assert [(one["to_step"], one["ended"]) for one in run.manifest()["attempts"]] == [(9, "killed")]
+    assert not (run.path / ".attempt").exists()
+
+
 def test_clocks_that_jump_change_nothing(run: RunDir, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A holder elsewhere lives on by its count, though the clock says that years have gone by, or have come back."""
     real, jumps = time.time, iter([1e9, -1e9] * 10_000)

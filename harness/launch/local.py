@@ -155,7 +155,8 @@ def _last_words(log: Path, code: int) -> str:
     except OSError:
         lines = []
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        hint = ", as the system does where memory is short" if code == -signal.SIGKILL else ""
+        return f"killed by {signal.Signals(-code).name}{hint}"
     return lines[-1] if lines else f"exit code {code}"
 
 

@@ -180,6 +180,7 @@ class Bench:
         assert self.run.state() == "finished"
         assert self.run.last_whole_checkpoint() == (STEPS, self.run.checkpoint(STEPS))
         steps = sum(a["to_step"] - a["from_step"] for a in self.run.manifest()["attempts"])
+        assert steps >= STEPS, self.run.manifest()["attempts"]
         return f"nothing of {len(before)} published files; {steps - STEPS} of {STEPS} steps were done again"
 
 
@@ -251,7 +252,9 @@ def disk_full(bench: Bench) -> Seen:
         (runs / "other").unlink()
         before = published(bench.run)
         assert weights(before) == 3
-        return Seen(code, paragraph(told), bench.lost(before))
+        return Seen(
+            code, paragraph(told), bench.lost(before, cleared=False)
+        )  # how far it came cannot be told elsewhere
 
 
 @fault("files may not grow (ulimit -f)")

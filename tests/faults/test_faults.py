@@ -26,7 +26,7 @@ EXPECTED = {
     "/dev/shm fills up": (0, ""),
     "memory runs out": (1, "out of memory.*trainer.micro_batch.*trainer.strategy=fsdp"),
     "a data worker is killed, as for lack of memory": (1, "A data worker .* was killed.*data.workers"),
-    "one of several runs side by side is killed": (1, "killed by SIGKILL"),
+    "one of several runs side by side is killed": (1, "killed by SIGKILL, as the system does where memory is short"),
 }
 
 

@@ -60,7 +60,7 @@ def test_each_end_is_told_in_its_last_words_and_the_others_go_on(tmp_path):
         "user": (2, "the corpus is empty"),
         "run": (1, "the loss is not finite"),
         "bug": (1, "ZeroDivisionError: division by zero"),
-        "killed": (-9, "killed by SIGKILL"),
+        "killed": (-9, "killed by SIGKILL, as the system does where memory is short"),
         "silent": (3, "exit code 3"),
     }
     assert (tmp_path / "good/log.txt").read_text() == "fine\n"
