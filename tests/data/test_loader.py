@@ -4,6 +4,8 @@ import hashlib
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -54,6 +56,69 @@ def digest(steps: list[list[Batch]]) -> str:
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_stream_is_the_same_for_any_number_of_workers(stream: Stream, workers: int) -> None:
     assert digest(steps(stream, 20, workers=workers)) == digest(steps(stream, 20))
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+    """Two sources of different length, one of which begins again within 50 steps."""
+    folder = tmp_path_factory.mktemp("mixed")
+    sources = {
+        "long": {**rows_file(folder / "long.jsonl", some_texts(300)), "weight": 0.7},
+        "short": {**rows_file(folder / "short.jsonl", some_texts(15)), "weight": 0.3},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield prepare(run_config({"name": "mix", "sources": sources}, sequence_length=16)).stream(seed=5)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize(
+    "workers", [0, pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow), 4]
+)
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_fifty_steps_are_one_stream_for_any_number_of_processes_workers_and_micro_batches(
+    mixed: Stream, processes: int, workers: int
+) -> None:
+    """Each rank in a process of its own. `pytest -rP -k fifty_steps` prints the hash: of every row's tokens, place and
+    chance, in the order of the places."""
+    assert mixed.first_repeat() < 50 * 8
+    alone = hashlib.sha256(repr(_one_by_one(mixed, 50 * 8)).encode()).hexdigest()
+    for micro_batch in (None, 1, 3):
+        ranks = in_processes(processes, partial(_ranks_rows, mixed, workers, micro_batch, processes))
+        rows = [row for step in zip(*ranks, strict=True) for rank in step for row in rank]
+        assert [place for _, place, _ in rows] == list(range(50 * 8))
+        found = hashlib.sha256(repr(rows).encode()).hexdigest()
+        print(f"{processes} processes, {workers} workers each, micro-batches of {micro_batch or 'all'}: {found}")
+        assert found == alone
+
+
+def _ranks_rows(stream: Stream, workers: int, micro_batch: int | None, processes: int, rank: int) -> list[list[tuple]]:
+    options = {"workers": workers, "micro_batch": micro_batch, "rank": rank, "world_size": processes}
+    return [rows_of(step) for step in steps(stream, 50, **options)]
+
+
+def in_processes(count: int, work: Callable[[int], list]) -> list[list]:
+    """What `work` returns for each rank, each in a forked process; the work itself need not be picklable."""
+    context = multiprocessing.get_context("fork")
+    pipes = [context.Pipe(duplex=False) for _ in range(count)]
+    ranks = [
+        context.Process(target=lambda rank=rank, end=end: end.send(work(rank))) for rank, (_, end) in enumerate(pipes)
+    ]
+    for rank in ranks:
+        rank.start()
+    found = [receiver.recv() for receiver, _ in pipes]
+    for rank in ranks:
+        rank.join()
+    return found
+
+
+def _one_by_one(stream: Stream, places: int) -> list[tuple]:
+    """The slow way: each place asked for alone, without a loader."""
+    return [
+        row
+        for place in range(places)
+        for row in rows_of([Noisy().prepare(stream.sequences(place, 1), stream.randomness)])
+    ]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
