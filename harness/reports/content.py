@@ -93,10 +93,29 @@ def warnings(report: Report) -> list[str]:
         ("numerics fingerprint", "fingerprint", "Between them equal runs agree only up to rounding."),
         ("digest of the code", "code", "Differences between these runs may come from the code."),
     ):
-        groups = same(report, key)
-        if len(groups) > 1:
-            found.append(f"The runs do not share one {what}: there are {len(groups)}, listed below. {then}")
+        if where := differences(same(report, key)):
+            fields = " and ".join(dict.fromkeys(row["field"].replace("_", " ") for row in where))
+            found.append(f"The runs do not share one {what}: they differ in {fields}; below stands which. {then}")
     return found
+
+
+def differences(groups: list[tuple[Row, list[str]]]) -> list[Row]:
+    """Where the values of `same` differ: {field, value, runs} for each value of each such field. A field that changed
+    within a run ("1, then 4" threads) is among them even where all runs share it."""
+    rows = []
+    for name in dict.fromkeys(name for value, _ in groups for name in value):
+        runs: dict[str, list[str]] = {}
+        for value, ids in groups:
+            runs.setdefault(_as_text(value.get(name)), []).extend(ids)
+        if len(runs) > 1 or any(", then " in text for text in runs):
+            rows += [{"field": name, "value": text, "runs": ids} for text, ids in runs.items()]
+    return rows
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return "not said" if value is None else str(value)
 
 
 def same(report: Report, key: str) -> list[tuple[Row, list[str]]]:

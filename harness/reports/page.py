@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.interfaces.analysis import Finding
 from harness.reports import figures, words
-from harness.reports.content import Report, Row, best, finished, last_scores, rungs, same, warnings
+from harness.reports.content import Report, Row, best, differences, finished, last_scores, rungs, same, warnings
 from harness.reports.svg import inline, to_svg
 from harness.results.show import duration
 from harness.rundir import write_atomic
@@ -85,6 +85,7 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
         ),
         "fingerprints": same(report, "fingerprint"),
         "codes": same(report, "code"),
+        "differing": {key: differences(same(report, key)) for key in ("fingerprint", "code")},
         "warnings": warnings(report),
     }
 

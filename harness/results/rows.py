@@ -6,6 +6,7 @@ five thousand good ones.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -38,6 +39,11 @@ def _seed(of: str) -> Callable[[Row], Any]:
         return _at(run, "config.seed") if own is None else own
 
     return seed
+
+
+def _numerics(run: Row) -> Any:
+    found = json.dumps(run["fingerprint"], sort_keys=True) if run.get("fingerprint") else None
+    return found and hashlib.blake2b(found.encode(), digest_size=4).hexdigest()
 
 
 #: The table `runs`, one row for each run directory.
@@ -89,6 +95,21 @@ RUNS = (
     Column("seconds", "DOUBLE", "result.seconds", "training time"),
     Column("tokens_per_second", "DOUBLE", "result.tokens_per_second", "training speed"),
     Column("code", "VARCHAR", "code.digest", "digest of the code that made it"),
+    # how it was computed; a run that went on under another fingerprint says "1, then 4"
+    Column("numerics", "VARCHAR", _numerics, "digest of the numerics fingerprint: under one, equal runs are bit-equal"),
+    *(
+        Column(name, "VARCHAR", f"fingerprint.{name}", meaning)
+        for name, meaning in {
+            "device": "instruction set or device",
+            "threads": "CPU threads of one process",
+            "world_size": "processes",
+            "strategy": "how they share the run",
+            "micro_batch": "sequences in one forward pass",
+            "compile": "whether it was compiled",
+            "deterministic": "whether deterministic algorithms only",
+            "torch": "PyTorch's version",
+        }.items()
+    ),
 )
 
 #: The table `scores`, one row for each score.

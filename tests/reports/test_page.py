@@ -221,9 +221,24 @@ def test_runs_made_under_different_conditions_are_flagged(study, tmp_path):
     report.runs[3]["fingerprint"] = {**report.runs[3]["fingerprint"], "threads": 2}
     report.runs[4]["code"] = {**report.runs[4]["code"], "digest": "another"}
     page = Page(write(report, tmp_path / "report"))
-    assert "do not share one numerics fingerprint: there are 2, listed below. Between them equal runs" in page.text
-    assert "digest of the code: there are 2, listed below. Differences between these runs may come from" in page.text
-    assert "Numerics fingerprint 2 of 2" in page.text
+    warned = page.text[page.text.index("Before you trust it") : page.text.index("Key figures")]
+    assert "do not share one numerics fingerprint: they differ in threads; below stands which." in warned
+    assert "do not share one digest of the code: they differ in digest; below stands which." in warned
+    numerics = page.text[page.text.index("under 2 numerics fingerprints") :]
+    assert re.search(rf"threads\s*2\s*1\s*{report.runs[3]['id']}", numerics), "the value, how many runs, and which"
+    assert "Numerics fingerprint 2 of 2" in numerics
+
+
+def test_a_run_that_went_on_under_another_fingerprint_is_flagged_though_it_is_alone(study, tmp_path):
+    one = study().runs[:1]
+    one[0]["fingerprint"] = {**one[0]["fingerprint"], "threads": "1, then 4"}
+    page = Page(write(study(runs=one, scores=[], findings=[], curves={}), tmp_path / "report"))
+    assert "they differ in threads" in page.text
+    assert "which changed on the way" in page.text
+
+
+def test_runs_of_one_fingerprint_are_said_to_be(whole):
+    assert "All runs share one numerics fingerprint" in whole[2].text
 
 
 def test_a_drawing_that_fails_costs_only_itself(study, tmp_path, caplog):

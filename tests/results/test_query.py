@@ -45,6 +45,16 @@ def test_a_seed_of_its_own_wins_over_the_seed_of_everything(tmp_path):
     assert (row["seed_init"], row["seed_data"], row["seed_noise"]) == (0, 7, 7)
 
 
+def test_runs_can_be_told_apart_by_how_they_were_computed(tmp_path):
+    for id, threads in (("aa", 1), ("bb", 1), ("cc", "1, then 2")):
+        make_run(tmp_path, id, fingerprint={"device": "cpu AVX512", "threads": threads})
+    rows = query(tmp_path, "SELECT device, threads, count(*) n FROM runs GROUP BY numerics, device, threads ORDER BY n")
+    assert [(row["device"], row["threads"], row["n"]) for row in rows] == [
+        ("cpu AVX512", "1, then 2", 1),
+        ("cpu AVX512", "1", 2),
+    ]
+
+
 def test_sql_joins_runs_and_their_scores(tmp_path):
     make_run(tmp_path, "aa", loss=2.5).add_scores([a_score(value=0.9), a_score("bracket", 0.6)])
     make_run(tmp_path, "bb", loss=3.5).add_scores([a_score(value=0.5)])
