@@ -310,3 +310,8 @@ def test_multirun_carries_out_every_job(here, capfd):
     assert main(["train", "-m", *TINY, "seed=0,1,2"]) == 0
     assert len(list((here / "runs").glob("*/manifest.json"))) == 3
     assert {path.name for path in here.iterdir()} == {"runs"}
+
+
+def test_hydras_flags_may_stand_anywhere_among_the_overrides(capsys):
+    assert main(["train", "experiment=tiny", "--cfg", "job", "seed=7"]) == 0
+    assert "seed: 7" in capsys.readouterr().out

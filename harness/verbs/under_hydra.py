@@ -81,7 +81,8 @@ def _by_hydra(words: list[str], task: Task) -> int:
     overrides = [word for word in words if "=" in word and not word.startswith("-")]
     if not any(word in MANY for word in words):
         typed(compose(overrides, task.name), task.name)
-    before, sys.argv = sys.argv, ["harness", *for_hydra(words)]
+    first, rest = apart(words)  # Hydra's parser takes no flag between two overrides
+    before, sys.argv = sys.argv, ["harness", *first, *for_hydra(rest)]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=task.name)(task)()
