@@ -42,6 +42,10 @@ class OptimizerConfig(PluginConfig):
         that stands in the body's matrices."""
         return 2
 
+    def update_numbers(self) -> float:
+        """Numbers that an update makes for each parameter, all at once, and lets go again; for the memory account."""
+        return 0
+
     def build(self, parameters: list[Trained]) -> Any:
         """parameters: everything that is trained."""
         raise NotImplementedError
@@ -49,8 +53,7 @@ class OptimizerConfig(PluginConfig):
 
 @dataclass(kw_only=True)
 class DecoupledDecayConfig(OptimizerConfig):
-    """Base of optimizers with two running means and a weight decay apart from the gradient (Loshchilov & Hutter 2019).
-    """
+    """Base of optimizers with two running means and a weight decay apart from the gradient (Loshchilov & Hutter 2019)."""
 
     betas: list[float] = option([0.9, 0.95], "decay of the running mean of gradients, and of their squares")
     weight_decay: float = option(0.1, "share of a weight lost in one step, as a multiple of the rate", minimum=0.0)

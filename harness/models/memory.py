@@ -19,8 +19,8 @@ LOGITS = 3
 @dataclass(frozen=True)
 class Step:
     """How one optimizer step is carried out. micro_batch: sequences in one forward pass, of `micro_batches`.
-    optimizer_numbers: numbers of optimizer state for each parameter (AdamW: 2). recomputed: as
-    `trainer.activation_checkpointing`."""
+    optimizer_numbers: numbers of optimizer state for each parameter (AdamW: 2). update_numbers: those that an update
+    makes beside it. recomputed: as `trainer.activation_checkpointing`."""
 
     sequence_length: int
     micro_batch: int
@@ -29,6 +29,7 @@ class Step:
     recomputed: str = "none"
     logits_chunk: int | None = None
     optimizer_numbers: float = 2.0
+    update_numbers: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def training_memory(config: ArchitectureConfig, vocabulary: int, step: Step) -> 
         before + activations.at_loss,
         before + table + activations.at_last_layer,
         matrices * own + activations.at_first_layer,
+        weights + round(step.update_numbers * weights),
         weights + 2 * shared * own,  # a shared table's gradients as look-up and as matrix, and their sum
     )
     peak = weights + optimizer + copies + max(moments)

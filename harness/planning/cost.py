@@ -93,6 +93,7 @@ def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:
         trainer.activation_checkpointing,
         getattr(config.method, "logits_chunk", None),
         config.optimizer.state_numbers(_in_matrices(model)),
+        config.optimizer.update_numbers(),
     )
     whole = training_memory(config.architecture, vocabulary, step)
     shards = trainer.devices if trainer.strategy == "fsdp" else trainer.tensor_parallel

@@ -28,7 +28,7 @@ GRID = [(name, "adamw", Step(*reversed(bench.MODELS[name][2:]), 1, precision, re
     ("gpt2 768", "fp32", "none", None),
 ]]  # fmt: skip
 GRID.append(("llama 256", "adamw", Step(256, 2, 2)))
-GRID.append(("llama 256", "lion", Step(256, 2, optimizer_numbers=1.0)))
+GRID.append(("gpt2 512 untied", "lion", Step(256, 1, optimizer_numbers=1, update_numbers=1)))
 
 
 def within(promised: int, measured: int) -> bool:

@@ -24,6 +24,10 @@ class LionConfig(DecoupledDecayConfig):
     def state_numbers(self, matrices: float) -> float:
         return 1
 
+    def update_numbers(self) -> float:
+        """The signs."""
+        return 1
+
     def build(self, parameters: list[Trained]) -> Any:
         from harness_plugins.optimizer.lion.lion import build
 
