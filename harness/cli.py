@@ -18,6 +18,10 @@ from harness.causes import in_words
 from harness.errors import RunFailed, UserError, suggest
 
 
+#: What is longer is cut where a message repeats it, though a path may be long.
+LONGEST_WORD = 400
+
+
 @dataclass(frozen=True)
 class Verb:
     """module:function that takes the verb's arguments, and what the help says of it."""
@@ -161,7 +165,8 @@ def _dispatch(words: list[str]) -> int:
 def _ended(error: Exception, code: int, debug: bool) -> int:
     if debug:
         raise error
-    paragraph = " ".join(str(error).split())
+    words = str(error).split()
+    paragraph = " ".join(word if len(word) < LONGEST_WORD else f"{word[:60]}…" for word in words)
     print(textwrap.fill(f"harness: {paragraph}", 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
     return code
 

@@ -34,6 +34,9 @@ from harness.errors import UserError
 from harness.lease import ATTEMPT, Lease, take
 
 CHECKSUMS = "checksums.json"
+
+#: What every row of scores has.
+SCORE = {"checkpoint", "suite", "task", "metric", "value"}
 #: The states that a run's attempt can end in by its own word; "killed" is said of it by the next one.
 ENDS = ("finished", "failed", "interrupted")
 
@@ -359,9 +362,13 @@ class RunDir:
     # ------------------------------------------------------------------------------------- scores
 
     def scores(self) -> list[dict[str, Any]]:
-        """Rows: run, checkpoint (step), suite, task, metric, value, stderr, n, likelihood."""
+        """Rows: run, checkpoint (step), suite, task, metric, value, stderr, n, likelihood. Raises UserError where they
+        are damaged."""
         path = self.path / "scores.json"
-        return list(read_json(path)) if path.exists() else []
+        found = read_json(path) if path.exists() else []
+        if not (isinstance(found, list) and all(map(_is_score, found))):
+            raise UserError(f"{path} is damaged: it does not hold rows of scores. Remove it, and score the run again.")
+        return found
 
     def add_scores(self, rows: list[dict[str, Any]]) -> None:
         """Adds rows; one for the same checkpoint, task and metric takes the older one's place."""
@@ -369,6 +376,10 @@ class RunDir:
             kept = {(r["checkpoint"], r["task"], r["metric"]): r for r in self.scores()}
             kept |= {(r["checkpoint"], r["task"], r["metric"]): r for r in rows}
             self.write_json("scores.json", list(kept.values()))
+
+
+def _is_score(row: Any) -> bool:
+    return isinstance(row, dict) and SCORE <= row.keys() and isinstance(row["checkpoint"], int)
 
 
 def open_run(run: str, runs: str) -> RunDir:

@@ -86,10 +86,21 @@ def test_metrics_lines_that_are_damaged_or_cut_short_are_passed_over_and_later_o
 
 def test_a_score_takes_the_place_of_the_same_score(tmp_path):
     run = RunDir(tmp_path)
-    row = {"checkpoint": 5, "task": "a", "metric": "acc", "value": 0.1}
+    row = {"checkpoint": 5, "suite": "s", "task": "a", "metric": "acc", "value": 0.1}
     run.add_scores([row, {**row, "metric": "f1"}])
     run.add_scores([{**row, "value": 0.2}])
     assert {(r["metric"], r["value"]) for r in run.scores()} == {("acc", 0.2), ("f1", 0.1)}
+
+
+@pytest.mark.parametrize("damaged", ['["row"]', "{}", "null", '[{"task": "a"}]', '[{"checkpoint": "x"}]'])
+def test_damaged_scores_are_told_and_not_written_over(tmp_path, damaged):
+    row = {"checkpoint": 5, "suite": "s", "task": "a", "metric": "acc", "value": 0.1}
+    damaged = damaged.replace('{"checkpoint": "x"}', json.dumps({**row, "checkpoint": "x"}))
+    (tmp_path / "scores.json").write_text(damaged)
+    for touch in (RunDir(tmp_path).scores, lambda: RunDir(tmp_path).add_scores([row])):
+        with pytest.raises(UserError, match=r"scores.json is damaged: .* score the run again"):
+            touch()
+    assert (tmp_path / "scores.json").read_text() == damaged
 
 
 def test_a_run_is_named_by_folder_id_or_the_beginning_of_it(tmp_path):

@@ -40,7 +40,8 @@ def score_runs(
 
     For runs that share a tokenizer, tasks are built and requests tokenised once. A checkpoint that this suite with
     these settings has scored already is left. held_out: of the runs' corpus, the same for all of them. checkpoint: a
-    step; null: each run's last. workers: models scored side by side, in forked processes; quiet: no progress.
+    step; null: each run's last. workers: models scored side by side, in forked processes, where each has one thread;
+    quiet: no progress.
 
     Raises UserError where a checkpoint is missing, or a task cannot be had or asked.
     """
@@ -83,7 +84,7 @@ def _checkpoint(run: RunDir, step: int | None) -> Checkpoint:
 def _is_scored(checkpoint: Checkpoint, settings: str) -> bool:
     """Whether all rows are there that were written together; another suite's may have taken the place of some."""
     rows = [r for r in checkpoint.run.scores() if r["checkpoint"] == checkpoint.step and r.get("settings") == settings]
-    return bool(rows) and len(rows) == rows[0]["together"]
+    return bool(rows) and len(rows) == rows[0].get("together")
 
 
 def _score_group(
@@ -99,14 +100,15 @@ def _score_group(
     from harness.scoring.evaluate import Prepared
 
     config = from_mapping(RunConfig, group[0].run.config())
+    threads = [_threads(checkpoint.run) for checkpoint in group]
     tokenizer = config.tokenizer.load(group[0].run.path / "tokenizer")
     shown.say(f"suite {suite.name}: making the tasks")
     prepared = Prepared(suite.build(held_out, tokenizer), tokenizer, suite.limit)
     if not prepared.tasks:
         raise UserError(f"suite={suite.name} has no task to ask: the corpus holds nothing out that it could use.")
     device = "cuda" if config.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-    workers = 1 if device == "cuda" else min(workers, len(group))  # CUDA does not survive a fork
-    torch.set_num_threads(1 if workers > 1 else config.trainer.threads)  # nor do PyTorch's threads
+    # Neither CUDA nor PyTorch's threads survive a fork.
+    workers = 1 if device == "cuda" or max(threads) > 1 else min(workers, len(group))
     work = functools.partial(_score_one, prepared, suite.name, settings, device)
     largest_first = sorted(group, key=lambda checkpoint: -checkpoint.bytes())
     rows: list[Row] = []
@@ -114,6 +116,11 @@ def _score_group(
         rows += new
         shown.finished(checkpoint.run.id)
     return rows
+
+
+def _threads(run: RunDir) -> int:
+    """As many as the run was trained with: the bits of its scores depend on them, and must not on the machine."""
+    return int(run.config()["trainer"]["threads"])
 
 
 #: What a forked worker does; set before the fork, so that nothing of it is pickled.
@@ -163,11 +170,14 @@ def _score_one(
     checkpoint: Checkpoint,
     progress: Callable[[int], None] | None,
 ) -> list[Row]:
+    import torch
+
     from harness.scoring.model import LanguageModel
     from harness.scoring.samples import write_samples
     from harness.training.train import load_model
 
     run, step = checkpoint.run, checkpoint.step
+    torch.set_num_threads(_threads(run))
     model, config, _ = load_model(run, step)
     length = min(config.data.sequence_length, model.maximum_length or config.data.sequence_length)
     scored = prepared.evaluate(LanguageModel(model.to(device), prepared.encoder, length, progress=progress))

@@ -25,7 +25,7 @@ def write_report(name: str, studies: str) -> tuple[Path, list[Finding]]:
 
 
 def content(study: dict[str, Any], folder: Path, runs: list[RunDir]) -> Report:
-    manifests = [read_manifest(run.path) or {"id": run.id, "state": "missing"} for run in runs]
+    manifests = [{**(read_manifest(run.path) or {"state": "missing"}), "id": run.id} for run in runs]
     finished = [run for run in runs if run.state() == "finished"]
     report = Report(
         name=study["name"],

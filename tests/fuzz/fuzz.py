@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Seconds of the processor that one command line may take.
-LIMIT = 60
+#: Seconds that one command line may take, on a machine that has other things to do.
+LIMIT = 300
 #: Letters of a paragraph, at most: a list of all columns of a table is the longest.
 PARAGRAPH = 4000
 
@@ -67,15 +67,15 @@ def run(words: list[str], stdin: bytes = b"") -> tuple[int | None, str, str]:
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
     def stop(*_: object) -> None:
-        raise TooLong(f"it took more than {LIMIT} seconds of the processor")
+        raise TooLong(f"it took more than {LIMIT} seconds")
 
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, LIMIT)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def broken_law(code: int | None, err: str, escaped: str) -> str:
@@ -104,7 +104,7 @@ def one(seed: int, case: int, world: Path) -> list[Finding]:
         lines = [cases.words(rng, folder)]
     else:
         path, how = cases.damage(rng, folder)
-        done, lines = f"{path}: {how}", cases.readers(rng, folder, ids)
+        done, lines = f"{path}: {how}", cases.readers(rng, path, ids)
     try:
         with inside(folder):
             for words in lines:
