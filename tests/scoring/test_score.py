@@ -135,6 +135,22 @@ def test_workers_find_the_same(tmp_path: Path, ladder: list[RunDir]) -> None:
     assert _sorted([row for each in ladder for row in each.scores()]) == _sorted(in_one)
 
 
+def test_each_run_is_scored_with_its_own_threads_and_forked_only_where_it_has_one(
+    ladder: list[RunDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = torch.get_num_threads(), []
+    config = ladder[1].config()
+    write_json(ladder[1].path / "config.json", config | {"trainer": {**config["trainer"], "threads": 2}})
+    score = LanguageModel._score
+    monkeypatch.setattr(LanguageModel, "_score", lambda *words: seen.append(torch.get_num_threads()) or score(*words))
+    try:
+        score_runs(ladder, suite(), HELD_OUT, quiet=True, workers=3)
+    finally:
+        torch.set_num_threads(before)
+    assert list(dict.fromkeys(seen)) == [1, 2], "largest first: 1, then 2, then 1 again"
+    assert (seen[0], seen[-1]) == (1, 1)
+
+
 def test_a_killed_worker_is_reported(ladder: list[RunDir], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LanguageModel, "loglikelihood", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(RunFailed, match="scoring process was killed"):
