@@ -53,7 +53,7 @@ class OptimizerConfig(PluginConfig):
 
 @dataclass(kw_only=True)
 class DecoupledDecayConfig(OptimizerConfig):
-    """Base of optimizers with two running means and a weight decay apart from the gradient (Loshchilov & Hutter 2019)."""
+    """Base of optimizers with two running means and weight decay apart from the gradient (Loshchilov & Hutter 2019)."""
 
     betas: list[float] = option([0.9, 0.95], "decay of the running mean of gradients, and of their squares")
     weight_decay: float = option(0.1, "share of a weight lost in one step, as a multiple of the rate", minimum=0.0)

@@ -12,8 +12,8 @@ def check_layout(config: RunConfig) -> None:
     devices, tensor = trainer.devices, trainer.tensor_parallel
     if devices % tensor:
         raise ConfigError(
-            f"trainer.tensor_parallel={tensor} does not divide trainer.devices={devices}: each group of {tensor} devices "
-            f"shares the matrices, and the groups share the batch."
+            f"trainer.tensor_parallel={tensor} does not divide trainer.devices={devices}: each group of {tensor} "
+            f"devices shares the matrices, and the groups share the batch."
         )
     if batch % (devices // tensor):
         raise ConfigError(
@@ -21,8 +21,8 @@ def check_layout(config: RunConfig) -> None:
         )
     if 1 < tensor < devices and trainer.strategy == "ddp":
         raise ConfigError(
-            f"trainer.tensor_parallel={tensor} on trainer.devices={devices} needs trainer.strategy=fsdp: whole copies of "
-            f"a model whose matrices are cut are not kept in step."
+            f"trainer.tensor_parallel={tensor} on trainer.devices={devices} needs trainer.strategy=fsdp: whole "
+            f"copies of a model whose matrices are cut are not kept in step."
         )
     if trainer.precision == "fp16" and (tensor > 1 or (devices > 1 and trainer.strategy == "fsdp")):
         raise ConfigError(
@@ -37,11 +37,11 @@ def _cuts(config: RunConfig, tensor: int) -> None:
     pieces = architecture.tensor_parallel()
     if pieces is None:
         raise ConfigError(
-            f"trainer.tensor_parallel={tensor}: architecture={architecture.name} does not say how its matrices could be "
-            f"cut. Say trainer.strategy=fsdp instead."
+            f"trainer.tensor_parallel={tensor}: architecture={architecture.name} does not say how its matrices could "
+            f"be cut. Say trainer.strategy=fsdp instead."
         )
     if pieces % tensor:
         raise ConfigError(
-            f"trainer.tensor_parallel={tensor} does not divide what the matrices of architecture={architecture.name} can "
-            f"be cut into (heads, shared heads and hidden channels have {pieces} as their greatest common divisor)."
+            f"trainer.tensor_parallel={tensor} does not divide what the matrices of architecture={architecture.name} "
+            f"can be cut into (heads, shared heads and hidden channels have {pieces} as their greatest common divisor)."
         )
