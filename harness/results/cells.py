@@ -67,6 +67,13 @@ def seed_noise(points: Sequence[Point]) -> Noise | None:
     return Noise(math.sqrt(nats / freedom), math.sqrt(relative / freedom), freedom)
 
 
+def lower_loss(scatter: float, log_loss: float, foretold: float) -> float:
+    """Variance of log L that a foretold point may have beyond `scatter`², which was seen around losses of mean
+    `log_loss`: as many nats are more of a lower loss. Whether noise is so many nats or a share of the loss, a ladder
+    cannot tell, so the wider is taken."""
+    return scatter**2 * (math.exp(2 * max(log_loss - foretold, 0.0)) - 1)
+
+
 def budgets(cells: Sequence[Cell], tolerance: float = 0.01) -> dict[float, list[Cell]]:
     """The cells of each budget D, in the order of N. Budgets rounded to whole steps count as one up to `tolerance`."""
     groups: dict[float, list[Cell]] = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.interfaces.analysis import Finding, Point
 from harness.reports.style import size
-from harness.results.cells import Cell, Noise, averaged, finite, remarks, seed_noise
+from harness.results.cells import Cell, Noise, averaged, finite, lower_loss, remarks, seed_noise
 from harness_plugins.analysis.chinchilla import ChinchillaConfig, checks, law
 from harness_plugins.analysis.chinchilla.drawings import drawings
 from harness_plugins.analysis.chinchilla.law import PARAMETERS, Array, Design, Scatter
@@ -177,7 +177,9 @@ def _left_out(
         return [], f"No rung could be left out and foretold: without the largest the ladder has {'; '.join(lacks)}."
     fitted, design = Fitted.to(kept, config, rng), _design(out)
     foretold = law.loss(fitted.law, design.N, design.D)
-    low, high = fitted.foretell(design, rng, _fewer_seeds(out, kept, noise))
+    mean, scatter = float(fitted.log_loss.mean()), fitted.region.scatter
+    extra = _fewer_seeds(out, kept, noise) + [lower_loss(scatter, mean, f) for f in np.log(foretold).tolist()]
+    low, high = fitted.foretell(design, rng, extra)
     rows = [
         {
             "N": cell.N, "D": cell.D, "loss": cell.loss, "foretold": float(f), "low": float(lo), "high": float(hi),

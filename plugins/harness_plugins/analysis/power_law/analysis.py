@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.interfaces.analysis import Finding, Point
 from harness.reports.style import size
-from harness.results.cells import Cell, Noise, averaged, budgets, finite, remarks, rises, seed_noise, steps
+from harness.results.cells import Cell, Noise, averaged, budgets, finite, lower_loss, remarks, rises, seed_noise, steps
 from harness_plugins.analysis.power_law import PowerLawConfig
 from harness_plugins.analysis.power_law.drawings import drawings
 from harness_plugins.analysis.power_law.law import LEAST_POINTS, Curve, Pooled
@@ -143,9 +143,10 @@ def _foretold(lines: dict[float, list[Cell]], largest: float, kept: Curves | Non
 def _foretell(kept: Curves, D: float, cell: Cell, noise: Noise | None) -> Row:
     curve = kept.by_budget[D]
     fewer = 1 / cell.seeds - float(np.mean([1 / other.seeds for other in kept.lines[D]]))
-    extra = noise.relative**2 * max(fewer, 0.0) if noise else 0.0
     at = np.array([cell.N])
     value = float(np.exp(curve.log_loss(at))[0])
+    extra = lower_loss(kept.pooled.scatter, float(curve.y.mean()), float(np.log(value)))
+    extra += noise.relative**2 * max(fewer, 0.0) if noise else 0.0
     low, high = (float(end[0]) for end in kept.pooled.band(curve, at, point=True, extra=extra))
     return {
         "N": cell.N, "D": cell.D, "loss": cell.loss, "foretold": value, "low": low, "high": high,
