@@ -17,7 +17,6 @@ from harness import __version__
 from harness.causes import in_words
 from harness.errors import RunFailed, UserError, suggest
 
-
 #: What is longer is cut where a message repeats it, though a path may be long.
 LONGEST_WORD = 400
 

@@ -36,7 +36,7 @@ from harness.lease import ATTEMPT, Lease, take
 CHECKSUMS = "checksums.json"
 
 #: What every row of scores has.
-SCORE = {"checkpoint", "suite", "task", "metric", "value"}
+SCORE = {"run", "checkpoint", "suite", "task", "metric", "value", "stderr", "n", "likelihood"}
 #: The states that a run's attempt can end in by its own word; "killed" is said of it by the next one.
 ENDS = ("finished", "failed", "interrupted")
 
@@ -130,8 +130,9 @@ def is_whole(folder: Path) -> bool:
     """Whether every file of a folder made by `new_folder` is there with the content it had."""
     try:
         sums = json.loads((folder / CHECKSUMS).read_text())
-        return bool(sums) and all(checksum(folder / name) == digest for name, digest in sums.items())
-    except (OSError, ValueError):
+        listed = sums.items() if isinstance(sums, dict) else ()
+        return bool(listed) and all(checksum(folder / name) == digest for name, digest in listed)
+    except (OSError, ValueError, RecursionError):
         return False
 
 

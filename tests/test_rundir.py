@@ -42,7 +42,7 @@ def test_a_folder_that_is_there_already_stays_if_it_is_whole_and_is_told_if_not(
         fill("third")
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "no checksums"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "no checksums", "[1]", "true", "{}", "[" * 100_000])
 def test_damage_is_found(tmp_path, damage):
     with new_folder(tmp_path / "f") as beside:
         (beside / "weights").write_bytes(b"1234")
@@ -53,8 +53,10 @@ def test_damage_is_found(tmp_path, damage):
         file.write_bytes(b"123")
     elif damage == "missing":
         file.unlink()
-    else:
+    elif damage == "no checksums":
         (tmp_path / "f" / "checksums.json").unlink()
+    else:
+        (tmp_path / "f" / "checksums.json").write_text(damage)
     assert not is_whole(tmp_path / "f")
 
 
@@ -86,7 +88,8 @@ def test_metrics_lines_that_are_damaged_or_cut_short_are_passed_over_and_later_o
 
 def test_a_score_takes_the_place_of_the_same_score(tmp_path):
     run = RunDir(tmp_path)
-    row = {"checkpoint": 5, "suite": "s", "task": "a", "metric": "acc", "value": 0.1}
+    row = {"checkpoint": 5, "task": "a", "metric": "acc", "value": 0.1}
+    row |= {"run": "r", "suite": "s", "stderr": None, "n": 1, "likelihood": "causal"}
     run.add_scores([row, {**row, "metric": "f1"}])
     run.add_scores([{**row, "value": 0.2}])
     assert {(r["metric"], r["value"]) for r in run.scores()} == {("acc", 0.2), ("f1", 0.1)}
@@ -94,7 +97,8 @@ def test_a_score_takes_the_place_of_the_same_score(tmp_path):
 
 @pytest.mark.parametrize("damaged", ['["row"]', "{}", "null", '[{"task": "a"}]', '[{"checkpoint": "x"}]'])
 def test_damaged_scores_are_told_and_not_written_over(tmp_path, damaged):
-    row = {"checkpoint": 5, "suite": "s", "task": "a", "metric": "acc", "value": 0.1}
+    row = {"checkpoint": 5, "task": "a", "metric": "acc", "value": 0.1}
+    row |= {"run": "r", "suite": "s", "stderr": None, "n": 1, "likelihood": "causal"}
     damaged = damaged.replace('{"checkpoint": "x"}', json.dumps({**row, "checkpoint": "x"}))
     (tmp_path / "scores.json").write_text(damaged)
     for touch in (RunDir(tmp_path).scores, lambda: RunDir(tmp_path).add_scores([row])):

@@ -16,7 +16,7 @@ def world(tmp_path_factory):
 
 @pytest.mark.parametrize("case", range(24))
 def test_the_law_holds(world, case):
-    assert not [str(finding) for finding in one(7, case, world)]
+    assert not [str(finding) for finding in one(20, case, world)]
 
 
 # ------------------------------------------------------------------------------ the fuzzer itself

@@ -89,6 +89,7 @@ def test_chance_is_counted_from_the_choices_of_each_sample(tmp_path):
     ]
     write_samples(run, "questions", 1000, samples)
     write_samples(run, "questions", 900, samples[:1])
-    row = {"suite": "s", "task": "questions", "metric": "acc", "value": 1.0}
+    row = {"run": "run", "suite": "s", "task": "questions", "metric": "acc", "value": 1.0}
+    row |= {"stderr": None, "n": 2, "likelihood": "causal"}
     write_json(run.path / "scores.json", [{**row, "checkpoint": step} for step in (1000, 900)])
     assert levels(run, None) == [{"task": "questions", "metric": "acc", "name": "chance", "value": (1 / 4 + 1 / 2) / 2}]
