@@ -85,8 +85,14 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
 
 
 def _steps(config: RunConfig, model: Account) -> int:
-    """The budget in whole optimizer steps, rounded up. Raises ConfigError where that is more than anybody trains."""
+    """The budget in whole optimizer steps, rounded up. Raises ConfigError where it is said twice, and where it is more
+    than anybody trains."""
     budget, step_tokens = config.budget, config.data.batch_size * config.data.sequence_length
+    if budget.tokens is not None and budget.flops is not None:
+        raise ConfigError(
+            f"budget.tokens={budget.tokens} and budget.flops={budget.flops:g} are both set, by a preset perhaps: one "
+            "says how long to train. Say budget.tokens=null, or budget.flops=null."
+        )
     if budget.tokens is None and budget.flops is not None:
         # FLOPs that another run reports must not cost one step more for the rounding of large numbers.
         steps = math.ceil(budget.flops / (model.training_flops * step_tokens) * (1 - 1e-12))

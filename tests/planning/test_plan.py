@@ -124,8 +124,12 @@ def test_a_budget_in_flops_is_rounded_up_to_whole_steps(overrides, steps):
         assert found.flops == expected * one_step
 
 
-def test_tokens_win_over_flops_and_flops_over_tokens_per_parameter():
-    assert plan("budget.tokens=1000", "budget.flops=1e18").id == plan("budget.tokens=1000").id
+def test_tokens_and_flops_together_are_refused_so_that_none_is_passed_over_in_silence():
+    with pytest.raises(ConfigError, match=r"budget.tokens=1000 and budget.flops=1e\+18 are both set"):
+        plan("budget.tokens=1000", "budget.flops=1e18")
+
+
+def test_flops_win_over_tokens_per_parameter():
     by_flops = plan("budget.tokens=null", "budget.flops=1e12", "budget.tokens_per_parameter=1")
     assert by_flops.id == plan("budget.tokens=null", "budget.flops=1e12").id
     assert 1e12 <= by_flops.flops < 1.01e12
