@@ -360,6 +360,18 @@ class RunDir:
         """The newest checkpoint whose checksums hold."""
         return next(((step, folder) for step, folder in reversed(self.checkpoints()) if is_whole(folder)), None)
 
+    def result_step(self) -> int | None:
+        """The step of the newest whole checkpoint; None where there is none. Raises UserError where the run went on
+        from there to an end that is missing or damaged: what lies before its end is another model than its result."""
+        last = self.last_whole_checkpoint()
+        end = self.manifest().get("result", {}).get("steps", 0) if self.state() == "finished" else 0
+        if last and last[0] < end:
+            raise UserError(
+                f"Run {self.id} ended at step {end}, but its checkpoint there is missing or damaged; the newest whole "
+                f"one is that of step {last[0]}. Ask for it by its step, or train the run again by retrain=true."
+            )
+        return last[0] if last else None
+
     # ------------------------------------------------------------------------------------- scores
 
     def scores(self) -> list[dict[str, Any]]:

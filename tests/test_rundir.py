@@ -70,6 +70,21 @@ def test_the_newest_whole_checkpoint_is_found_behind_a_damaged_one(tmp_path):
     assert run.last_whole_checkpoint() == (10, run.checkpoint(10))
 
 
+def test_a_checkpoint_before_the_end_is_not_taken_for_the_result(tmp_path):
+    run = RunDir(tmp_path)
+    assert run.result_step() is None
+    for step in (10, 20):
+        with new_folder(run.checkpoint(step)) as beside:
+            (beside / "weights").write_bytes(b"1")
+    run.update_manifest(state="interrupted")
+    assert run.result_step() == 20
+    run.update_manifest(state="finished", result={"steps": 20})
+    assert run.result_step() == 20
+    (run.checkpoint(20) / "weights").write_bytes(b"xx")
+    with pytest.raises(UserError, match=r"ended at step 20, but .* the newest whole one is that of step 10\."):
+        run.result_step()
+
+
 def test_what_a_person_has_put_among_the_checkpoints_is_passed_over(tmp_path):
     for name in ("step-00000010", "step-old", "step-00000020.bak"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)

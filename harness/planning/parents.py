@@ -110,11 +110,11 @@ def _step(run: _Run, wanted: str | None) -> int:
 
 
 def _end(run: RunDir) -> int:
-    last = run.last_whole_checkpoint()
+    last = run.result_step()
     if run.state() != "finished" or last is None:
-        stands = f"; {run.id}@{last[0]} is what it has" if last else ""
+        stands = "" if last is None else f"; {run.id}@{last} is what it has"
         raise UserError(f"run {run.id} is {run.state()}, not finished{stands}.")
-    return last[0]
+    return last
 
 
 def _check_will_be_there(run: _Run, step: int) -> None:

@@ -73,12 +73,12 @@ def settings_digest(suite: SuiteConfig) -> str:
 
 
 def _checkpoint(run: RunDir, step: int | None) -> Checkpoint:
-    last = run.last_whole_checkpoint() if step is None else (step, run.checkpoint(step))
-    if last is None or not last[1].is_dir():
+    found = run.result_step() if step is None else step
+    if found is None or not run.checkpoint(found).is_dir():
         steps = ", ".join(str(at) for at, _ in run.checkpoints()) or "none"
         wanted = "" if step is None else f" at step {step}"
         raise UserError(f"Run {run.id} has no checkpoint{wanted} to score; it has {steps}.")
-    return Checkpoint(run, last[0])
+    return Checkpoint(run, found)
 
 
 def _is_scored(checkpoint: Checkpoint, settings: str) -> bool:

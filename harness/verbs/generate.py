@@ -34,7 +34,8 @@ def go_on(config: GenerateConfig) -> None:
     from harness.training.train import load_model
 
     prompt = _stdin() if config.prompt == "-" else config.prompt
-    model, made_by, tokenizer = load_model(open_run(config.run, config.runs), config.checkpoint)
+    run = open_run(config.run, config.runs)
+    model, made_by, tokenizer = load_model(run, run.result_step() if config.checkpoint is None else config.checkpoint)
     device = "cuda" if made_by.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     torch.set_num_threads(made_by.trainer.threads)
     # As in scoring: what the tokenizer opens every text with, and before nothing the token that begins a document.

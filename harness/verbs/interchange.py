@@ -58,7 +58,7 @@ def export(words: list[str], verb: Verb) -> int:
     from harness.training.train import load_model
 
     run = open_run(name, own["runs"])
-    model, config, tokenizer = load_model(run, int(own["checkpoint"]) if own["checkpoint"] else None)
+    model, config, tokenizer = load_model(run, int(own["checkpoint"]) if own["checkpoint"] else run.result_step())
     write_folder(Path(own["to"]), model, config, tokenizer)
     print(f"{run.id}: exported to {own['to']}")
     return 0
