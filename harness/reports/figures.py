@@ -48,17 +48,15 @@ def loss_curves(rows: Sequence[Row], curves: Mapping[str, Sequence[tuple[int, in
     return drawn
 
 
-def loss_against_compute(rows: Sequence[Row]) -> Figure:
-    """Held-out loss of each finished run over its training compute, 95 % intervals, lines through each model size."""
+def loss_against_compute(rows: Sequence[Row], shown: Sequence[Row]) -> Figure:
+    """Held-out loss over training compute, 95 % intervals, lines through each model size. rows: all runs, of whose
+    sizes the colours are; shown: finished ones."""
     drawn, axes = figure()
     label(axes, "training compute C (FLOPs, 6ND)", "held-out loss (nats per token)")
     colour = colours(rows)
     _by_size(
         axes,
-        [
-            (row, row["held_out_loss"], _normal(row["held_out_loss"], row["held_out_stderr"]))
-            for row in finished(list(rows))
-        ],
+        [(row, row["held_out_loss"], _normal(row["held_out_loss"], row["held_out_stderr"])) for row in shown],
         colour,
     )
     _logarithmic(axes, power_of_ten)
@@ -80,7 +78,7 @@ def score_panel(
     axes.set_title(title, loc="left", fontsize=9.5, color=INK, parse_math=False)
     axes.set_xlabel("training compute C (FLOPs, 6ND)", fontsize=9, color=INK)
     axes.tick_params(labelsize=9)
-    _logarithmic(axes, power_of_ten)
+    _logarithmic(axes, power_of_ten, most=4)
     return drawn
 
 
@@ -125,13 +123,16 @@ def _by_size(
         axes.plot(*zip(*sorted(points), strict=True), color=colour.get(count, INK), linewidth=0.9, alpha=0.55)
 
 
-def _logarithmic(axes: Axes, words: Callable[[float], str]) -> None:
-    """A logarithmic axis of x, ticks at powers of ten, or at 1, 2, 5 of each where there are few."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def _logarithmic(axes: Axes, words: Callable[[float], str], most: int = 10) -> None:
+    """A logarithmic axis of x, ticks at powers of ten, or at 1, 2, 5 of each where there are few; at most so many as
+    there is room for the words of."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if high > 30 * low else (1, 2, 5)))
+    every = LogLocator(subs=(1,) if high > 30 * low else (1, 2, 5)).tick_values(low, high)
+    ticks = [tick for tick in every if low <= tick <= high]
+    axes.xaxis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / most) or 1]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

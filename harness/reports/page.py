@@ -73,7 +73,8 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
         "finished": finished(rows),
         "best": best(rows),
         "best_bits": _bits_of(best(rows), scores),
-        "totals": {key: sum(row[key] or 0 for row in rows) for key in ("tokens", "flops_6nd", "seconds")},
+        "totals": {key: sum((row[key] or 0) * _own(row) for row in rows) for key in ("tokens", "flops_6nd")}
+        | {"seconds": sum(row["seconds"] or 0 for row in rows)},
         "links": {row["id"]: _link(report.runs_folder / row["id"], folder) for row in rows},
         "curves": _curves(report, rows, gallery),
         "compute": _compute(rows, gallery),
@@ -88,6 +89,11 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
         "differing": {key: differences(same(report, key)) for key in ("fingerprint", "code")},
         "warnings": warnings(report),
     }
+
+
+def _own(row: Row) -> float:
+    """The share of a run's steps that it made itself: what it continues is counted where it was made."""
+    return float(row["own_steps"] / row["steps"]) if row["own_steps"] is not None and row["steps"] else 1.0
 
 
 class _Gallery:
@@ -131,14 +137,16 @@ def _curves(report: Report, rows: list[Row], gallery: _Gallery) -> Shown | None:
 
 
 def _compute(rows: list[Row], gallery: _Gallery) -> Shown | None:
-    done = [row for row in finished(rows) if row["flops_6nd"]]
+    continued = {row["continues"].partition("@")[0] for row in rows if row["continues"]}
+    done = [row for row in finished(rows) if row["flops_6nd"] and row["id"] not in continued]
     if not done:
         return None
     caption = (
         f"Held-out loss of {len(done)} finished runs; bars, often smaller than the dots, are 95 % intervals over "
         "held-out samples; lines join runs of one size and seed."
+        + (" Runs that others continue are left out: their rate never came down." if continued else "")
     )
-    return gallery.show("Loss against compute, by size", caption, lambda: figures.loss_against_compute(rows))
+    return gallery.show("Loss against compute, by size", caption, lambda: figures.loss_against_compute(rows, done))
 
 
 def _verdict(finding: Finding) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.reports.content import last_scores
-from harness.reports.figures import POINTS, _thinned, interval
+from harness.reports.figures import POINTS, _thinned, interval, score_panel
 
 
 @given(n=st.integers(1, 2000), data=st.data())
@@ -45,3 +45,16 @@ def test_the_last_checkpoints_score_counts(study):
     for scores in (early + report.scores, report.scores + early):
         report.scores = scores
         assert -99.0 not in [score["value"] for score in last_scores(report)]
+
+
+@pytest.mark.parametrize("least", [1.0e9, 2.3e10, 6.9e14])
+@pytest.mark.parametrize("factor", [1.01, 2.0, 3.2, 25.0, 1e3, 1e9])
+def test_a_panels_axis_has_few_words(least, factor):
+    rows = [
+        {"id": str(x), "flops_6nd": x, "non_embedding": 1, "seed_init": 0, "seed_data": 0}
+        for x in (least, least * factor)
+    ]
+    scores = [{"run": row["id"], "value": 0.5, "stderr": 0.1, "n": 9} for row in rows]
+    axes = score_panel(rows, scores, "accuracy", [], proportion=True).axes[0]
+    low, high = axes.get_xlim()
+    assert 1 <= sum(low <= tick <= high for tick in axes.get_xticks()) <= 4

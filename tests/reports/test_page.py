@@ -13,6 +13,7 @@ import pytest
 
 from harness.interfaces.analysis import Drawing, Finding
 from harness.reports import write
+from harness.reports.words import si
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -194,6 +195,19 @@ def test_one_run_is_a_report(study, tmp_path):
     page = Page(write(report, tmp_path / "report"))
     assert one[0]["id"] in page.text
     assert (tmp_path / "report" / "figures" / "loss-over-tokens.svg").exists()
+
+
+def test_a_trunk_is_paid_for_once_and_is_no_point_of_the_curve(study, tmp_path):
+    trunk, *branches = [run for run in study().runs if run["model"]["non_embedding"] == 7_000]
+    for branch in branches:
+        branch["identity"] = {"parents": {"continue": f"{trunk['id']}@400"}}
+        branch["budget"]["own_steps"] = branch["budget"]["steps"] // 4
+    report = study(runs=[trunk, *branches], findings=[], scores=[], curves={})
+    page = Page(write(report, tmp_path / "report"))
+    tokens = trunk["budget"]["tokens"] + sum(branch["budget"]["tokens"] / 4 for branch in branches)
+    assert f"{si(tokens)} tokens; " in page.text
+    assert "Held-out loss of 2 finished runs" in page.text
+    assert "Runs that others continue are left out" in page.text
 
 
 def test_runs_without_a_result_are_named_and_do_not_win(study, tmp_path):
