@@ -80,10 +80,10 @@ def fit(
         trainer = _trainer(config, device, job.steps, callbacks, chosen, world)
         try:
             trainer.fit(loop, ckpt_path=str(start[1]) if start else None)
-        except SystemExit:  # Lightning's own answer to SIGTERM, and to the KeyboardInterrupt of a second SIGINT
+        except SystemExit:  # Lightning's own answer to the KeyboardInterrupt of a second SIGINT
             interrupt.check()
             raise
-    interrupt.check()
+    interrupt.check(world)
     return loop
 
 
@@ -134,7 +134,7 @@ def _trainer(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Filling memory that is about to be overwritten helps find bugs and costs time at every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return Trainer(
+    trainer = Trainer(
         accelerator="cpu" if device.type == "cpu" else "gpu",
         devices=world.size,
         strategy=chosen,
@@ -150,6 +150,11 @@ def _trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    # At SIGTERM Lightning would broadcast out of the signal's handler, in the midst of whatever the ranks exchange, and
+    # it asks all ranks at every step, which a GPU has to be waited for. Signals are `Interrupt`'s, and the loop's.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _precision(config: TrainerConfig, device: torch.device) -> Precision:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.training.world import World
 
 
 class Interrupted(KeyboardInterrupt):
@@ -33,7 +36,8 @@ class Interrupt:
             raise KeyboardInterrupt
         self.heard = number
 
-    def check(self) -> None:
-        """Raises Interrupted if a signal has come."""
-        if self.heard is not None:
-            raise Interrupted(f"{signal.Signals(self.heard).name} was received")
+    def check(self, world: World | None = None) -> None:
+        """Raises Interrupted if a signal has come; in a world, on every rank if it has come to any."""
+        heard = [number for number in (world.gather(self.heard) if world else [self.heard]) if number is not None]
+        if heard:
+            raise Interrupted(f"{signal.Signals(heard[0]).name} was received")

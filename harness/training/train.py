@@ -109,7 +109,7 @@ def _train(
             except RolledBack as back:
                 left_out.append(back.left_out)
                 start = returned(run, start, back, len(left_out)) or checkpoint(job)
-        held_out = evaluate(loop.model.to(device), loop.method, job, interrupt.check)
+        held_out = evaluate(loop.model.to(device), loop.method, job, lambda: interrupt.check(loop.world))
     if not leads:
         return {}
     row = run.metrics()[-1]
