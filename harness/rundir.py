@@ -28,6 +28,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from harness.errors import UserError
@@ -35,8 +36,11 @@ from harness.lease import ATTEMPT, Lease, take
 
 CHECKSUMS = "checksums.json"
 
-#: What every row of scores has.
-SCORE = {"run", "checkpoint", "suite", "task", "metric", "value", "stderr", "n", "likelihood"}
+#: What every row of scores has, and of which types.
+SCORE: dict[str, Any] = {
+    **dict.fromkeys(("run", "suite", "task", "metric", "likelihood"), str),
+    **{"checkpoint": int, "value": (int, float), "stderr": (int, float, NoneType), "n": int},
+}
 #: The states that a run's attempt can end in by its own word; "killed" is said of it by the next one.
 ENDS = ("finished", "failed", "interrupted")
 
@@ -392,7 +396,7 @@ class RunDir:
 
 
 def _is_score(row: Any) -> bool:
-    return isinstance(row, dict) and SCORE <= row.keys() and isinstance(row["checkpoint"], int)
+    return isinstance(row, dict) and all(key in row and isinstance(row[key], SCORE[key]) for key in SCORE)
 
 
 def open_run(run: str, runs: str) -> RunDir:

@@ -110,11 +110,14 @@ def test_a_score_takes_the_place_of_the_same_score(tmp_path):
     assert {(r["metric"], r["value"]) for r in run.scores()} == {("acc", 0.2), ("f1", 0.1)}
 
 
-@pytest.mark.parametrize("damaged", ['["row"]', "{}", "null", '[{"task": "a"}]', '[{"checkpoint": "x"}]'])
+@pytest.mark.parametrize(
+    "damaged", ['["row"]', "{}", "null", '[{"value": "a"}]', '[{"checkpoint": "x"}]', '[{"task": []}]']
+)
 def test_damaged_scores_are_told_and_not_written_over(tmp_path, damaged):
     row = {"checkpoint": 5, "task": "a", "metric": "acc", "value": 0.1}
     row |= {"run": "r", "suite": "s", "stderr": None, "n": 1, "likelihood": "causal"}
-    damaged = damaged.replace('{"checkpoint": "x"}', json.dumps({**row, "checkpoint": "x"}))
+    if damaged.startswith("[{"):
+        damaged = json.dumps([{**row, **json.loads(damaged)[0]}])
     (tmp_path / "scores.json").write_text(damaged)
     for touch in (RunDir(tmp_path).scores, lambda: RunDir(tmp_path).add_scores([row])):
         with pytest.raises(UserError, match=r"scores.json is damaged: .* score the run again"):

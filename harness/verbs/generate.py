@@ -33,7 +33,7 @@ def go_on(config: GenerateConfig) -> None:
     from harness.rundir import open_run
     from harness.training.train import load_model
 
-    prompt = _stdin() if config.prompt == "-" else config.prompt
+    prompt = _text(config.prompt)
     run = open_run(config.run, config.runs)
     model, made_by, tokenizer = load_model(run, run.result_step() if config.checkpoint is None else config.checkpoint)
     device = "cuda" if made_by.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
@@ -53,11 +53,13 @@ def go_on(config: GenerateConfig) -> None:
     shown.finish()
 
 
-def _stdin() -> str:
+def _text(prompt: str) -> str:
+    """The prompt's own text, or that of stdin; bytes of a command line that are no UTF-8 come as lone surrogates."""
     try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"prompt=-: what stdin holds is not UTF-8 text (byte {error.start}).") from None
+        given = sys.stdin.buffer.read() if prompt == "-" else prompt.encode(errors="surrogateescape")
+        return given.decode()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise UserError(f"The prompt is not UTF-8 text (at {error.start}).") from None
 
 
 class Shown:

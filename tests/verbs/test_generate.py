@@ -59,10 +59,11 @@ def test_a_prompt_is_text_as_it_stands(folder, capsys, monkeypatch):
     assert said(capsys, "tokens=16") != by_word  # a document's beginning
 
 
-def test_stdin_that_is_no_text_is_refused(folder, capsys, monkeypatch):
+@pytest.mark.parametrize("prompt", ["-", os.fsdecode(b"ab\xff")], ids=["stdin", "argument"])
+def test_a_prompt_that_is_no_text_is_refused(prompt, folder, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ab\xff")))
-    assert main(["generate", f"run={run_of(folder)}", "prompt=-"]) == 2
-    assert "not UTF-8 text (byte 2)" in capsys.readouterr().err
+    assert main(["generate", f"run={run_of(folder)}", f"prompt={prompt}"]) == 2
+    assert "The prompt is not UTF-8 text (at 2)" in capsys.readouterr().err
 
 
 def test_any_checkpoint_that_is_there(folder, capsys):
