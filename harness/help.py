@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,11 +44,11 @@ def _package_folder(package: str) -> Path:
 
 
 def group_options(group: str) -> list[tuple[str, str]]:
-    """(name, one line) of everything that can be chosen in a group, plugins before presets."""
+    """(name, what it is) of everything that can be chosen in a group, plugins before presets."""
     options: dict[str, str] = {}
     if kind_of(group) in KINDS and group == group_of(kind_of(group)):
         for name in registry().names(kind_of(group)):
-            options[name] = _class_line(registry().get(kind_of(group), name))
+            options[name] = _class_text(registry().get(kind_of(group), name))
     for folder in preset_folders():
         for file in sorted((folder / group).glob("*.yaml")):
             options.setdefault(file.stem, _yaml_line(file))
@@ -61,14 +63,19 @@ def groups() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _class_line(config: type) -> str:
-    """A class's first line; that of its module where the class has none (a dataclass then has its signature)."""
+def _class_text(config: type) -> str:
+    """A class's first paragraph; that of its module where the class has none (a dataclass then has its signature)."""
     own = config.__doc__ or ""
-    return first_line(sys.modules[config.__module__].__doc__ if own.startswith(f"{config.__name__}(") else own)
+    return first_paragraph(sys.modules[config.__module__].__doc__ if own.startswith(f"{config.__name__}(") else own)
 
 
-def first_line(text: str | None) -> str:
-    return (text or "").strip().split("\n")[0].strip()
+def first_paragraph(text: str | None) -> str:
+    """On one line.
+
+    >>> first_paragraph("One thing\\n    in two lines.\\n\\n    More.")
+    'One thing in two lines.'
+    """
+    return " ".join((text or "").strip().split("\n\n")[0].split())
 
 
 def _yaml_line(file: Path) -> str:
@@ -85,6 +92,11 @@ def describe_options(config: type[Config], path: str = "") -> Iterator[tuple[str
         default: Any = field.default_factory() if callable(field.default_factory) else field.default
         if isinstance(default, Config):
             yield from describe_options(type(default), at)
+        elif isinstance(default, dict) and default:
+            said = [str(field.metadata.get("help", "")), *[""] * (len(default) - 1)]
+            yield from (
+                (f"{at}.{key}={_shown(value)}", text) for (key, value), text in zip(default.items(), said, strict=True)
+            )
         else:
             yield f"{at}={_shown(default)}", str(field.metadata.get("help", ""))
 
@@ -102,11 +114,22 @@ def verb_help(usage: str, summary: str, config: type[Config], only: tuple[str, .
     for group in groups():
         if not only or group in only:
             lines.append(f"  {group}")
-            lines += [f"    {name:<22} {line}".rstrip() for name, line in group_options(group)]
-    lines += ["", "Options, set by key=value (those of a chosen name: --cfg job):"]
-    lines += [f"  {key:<36} {text}" for key, text in describe_options(config)]
+            lines += [_entry(f"    {name:<22} ", text) for name, text in group_options(group)]
+    if options := list(describe_options(config)):
+        lines += ["", "Options, set by key=value (those of a chosen name: --cfg job):"]
+        lines += [_entry(f"  {key:<38} ", text) for key, text in options]
     lines += [
         "",
         "Flags: -m key=a,b (many runs), --cfg job (the composed config), --info, --hydra-help, --debug (tracebacks).",
     ]
     return "\n".join(lines)
+
+
+def _entry(key: str, text: str) -> str:
+    """A key and what it is; on a terminal in as many lines as it needs, into a pipe in one."""
+    if not sys.stdout.isatty():
+        return f"{key}{text}".rstrip()
+    wrap = textwrap.TextWrapper(
+        shutil.get_terminal_size().columns, initial_indent=key, subsequent_indent=" " * len(key), break_on_hyphens=False
+    )
+    return "\n".join(wrap.wrap(text)) or key.rstrip()

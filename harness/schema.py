@@ -42,7 +42,7 @@ class BudgetConfig(Config):
 
     tokens: int | None = option(None, "training tokens; null: from what follows", minimum=1, maximum=10**15)
     flops: float | None = option(
-        None, "training FLOPs, exact convention; null: from what follows", minimum=1.0, maximum=1e30
+        None, "training FLOPs, exact convention, in place of tokens; null: from what follows", minimum=1.0, maximum=1e30
     )
     tokens_per_parameter: float = option(
         20.0, "training tokens for each parameter (all of them)", minimum=0.0, maximum=1e6

@@ -63,6 +63,15 @@ def test_the_help_of_train_lists_groups_options_and_presets_with_a_line_each(cap
     assert not [line for line in lines if "(*, " in line], "a dataclass's signature is no description"
 
 
+def test_on_a_terminal_help_keeps_within_its_width(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    main(["train", "--help"])
+    groups, options = capsys.readouterr().out.split("Flags:")[0].split("Options, set by")
+    assert max(len(line) for line in (groups + options).splitlines()) <= 80
+    assert "  parents.continue=null" in options
+
+
 @pytest.mark.parametrize(
     ("words", "seconds"),
     [(["--help"], 0.5), (["plugins"], 0.5), (["train", "--help"], 1.0), (["train", "architectur=x"], 1.0)],

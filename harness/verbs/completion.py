@@ -116,7 +116,7 @@ def _subjects(before: list[str]) -> Iterator[str]:
         yield from (file.stem for folder in folders for file in folder.glob("*.yaml"))
     if before[0] in ("fit", "status", "report"):
         yield from (file.parent.name for file in Path(_said("studies", before, "./studies")).glob("*/study.json"))
-    if before[0] in ("diff", "why"):
+    if before[0] in ("diff", "why", "export", "sync"):
         yield from _runs(before)
     if before[0] == "completion":
         yield from SHELLS
@@ -176,6 +176,8 @@ def _of(config: type[Config], path: str, chosen: Mapping[str, str]) -> Iterator[
             yield from _of_plugin(kind, chosen.get(group_of(kind)), at, chosen)
         elif isinstance(default, Config):
             yield from _of(type(default), at, chosen)
+        elif isinstance(default, dict) and default:
+            yield from ((f"{at}.{key}", field) for key in default)
         elif name != "name":
             yield at, field
 

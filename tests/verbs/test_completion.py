@@ -48,6 +48,8 @@ LINES = {
     "harness score runs=elsewhere run=": [],
     "harness generate sampler.temp": ["sampler.temperature="],
     "harness diff b": ["ba9876543210"],
+    "harness export b": ["ba9876543210"],
+    "harness train parents.": ["parents.continue=", "parents.init="],
     "harness study quick": ["quickstart"],
     "harness study ow": ["own"],
     "harness report m": ["mine"],

@@ -15,7 +15,7 @@ HARNESS_INTERFACE = 1
 
 @dataclass(kw_only=True)
 class LmEvalConfig(SuiteConfig):
-    """lm-eval's tasks, groups and tags by name, as ``suite=lm_eval suite.tasks=[arc_easy]``."""
+    """lm-eval's tasks, groups and tags by name, as suite=lm_eval suite.tasks=[arc_easy]."""
 
     tasks: list[str] = option([], "names of tasks, groups and tags; empty: all tasks of include")
     include: str | None = option(None, "a folder of lm-eval task files (YAML)")
