@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 
 from harness.data.loader import ENDLESS
+from harness.errors import RunFailed
 from harness.interfaces.batch import Batch
 from harness.interfaces.method import Method
 from harness.interfaces.optimizer import OptimizerConfig, ScheduleConfig
@@ -24,6 +25,10 @@ from harness.training.world import World
 
 #: Looks at a step's loss and gradient norm before the update, (loop, loss, norm); true: the batch is left out.
 Guard = Callable[["Loop", torch.Tensor, torch.Tensor], bool]
+
+#: Batches left out one after the other, after which the trouble is not in batches. In float16 a loss scale comes from
+#: its beginning down to nothing in 40.
+MOST_LEFT_OUT = 50
 
 #: The batches of this rank from step k on: one list of micro-batches for each optimizer step.
 BatchesFrom = Callable[[int], Iterable[list[Batch]]]
@@ -89,6 +94,7 @@ class Loop(LightningModule):
         self.stop = False  #: whether a rank has been interrupted: known to all of them at the same step
         self.guards: list[Guard] = []
         self.stepped = False  #: whether the last batch was trained on
+        self._in_a_row = 0  #: batches left out since one was trained on
         freeze(model, optimizer)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -161,9 +167,9 @@ class Loop(LightningModule):
         norm = clip(self.trained, self.config.gradient_clip)
         self.stepped = not self._is_left_out(loss, norm)
         if not self.stepped:
-            self.left_out.append(self.position - 1)
-            self.optimizer.zero_grad()
+            self._leave_out()
             return
+        self._in_a_row = 0
         self.losses.append(loss)
         self.norms.append(norm)
         self._update(step)
@@ -190,6 +196,17 @@ class Loop(LightningModule):
                 return True
         verdicts = [guard(self, loss, norm) for guard in self.guards]  # each one sees every step
         return any(verdicts)
+
+    def _leave_out(self) -> None:
+        self.left_out.append(self.position - 1)
+        self.optimizer.zero_grad()
+        self._in_a_row += 1
+        if self._in_a_row == MOST_LEFT_OUT:
+            raise RunFailed(
+                f"After step {self.trainer.global_step}, {MOST_LEFT_OUT} batches in a row were left out: spikes, or not "
+                "finite. The trouble is not in single batches: a lower optimizer.lr, a longer schedule.warmup or a "
+                "larger watch.spike may help. The last checkpoint is kept."
+            )
 
     def _update(self, step: int) -> None:
         factor = self.schedule.factor(step, self.steps)

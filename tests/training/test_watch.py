@@ -96,6 +96,14 @@ def test_rolling_back_ends_where_every_batch_is_bad(text: Path, tmp_path: Path, 
     assert RunDir(tmp_path / "run").last_whole_checkpoint() is not None
 
 
+def test_skipping_ends_where_every_batch_is_bad(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen = bad_batches(monkeypatch, *range(32, 999), factor=math.nan)
+    with pytest.raises(RunFailed, match=r"After step 32, 50 batches in a row were left out.*optimizer\.lr"):
+        do(text, tmp_path / "run", watch={"on_spike": "skip"})
+    assert len(seen) == 32 + 50
+    assert RunDir(tmp_path / "run").last_whole_checkpoint() is not None
+
+
 def test_divergence_is_told_once(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     bad_batches(monkeypatch, *range(100, 400), factor=12.0)
     run, _ = do(text, tmp_path / "run", steps=240)
