@@ -32,7 +32,7 @@ def option(
     default: Any = MISSING,
     help: str = "",
     *,
-    identity: bool = True,
+    identity: bool | str = True,
     neutral: Any = MISSING,
     choices: tuple[Any, ...] = (),
     minimum: float | None = None,
@@ -40,9 +40,9 @@ def option(
 ) -> Any:
     """A field of a Config.
 
-    help: what it is, with its unit. identity: whether it determines a run's result. neutral: the value
-    at which the field has no effect, left out of the identity, so that a field added later changes
-    no old id. choices, minimum and maximum bound what a user may set.
+    help: what it is, with its unit. identity: whether it determines a run's result; the name of a field beside it:
+    only where that is not neutral. neutral: the value at which the field has no effect, left out of the identity, so
+    that a field added later changes no old id. choices, minimum and maximum bound what a user may set.
     """
     bounds = {"choices": choices, "minimum": minimum, "maximum": maximum}
     metadata = {"help": help, "identity": identity, "neutral": neutral, **bounds}

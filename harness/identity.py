@@ -57,13 +57,22 @@ def run_id(identity: Mapping[str, Any]) -> str:
 def determining(config: Config) -> dict[str, Any]:
     """The fields of a config that determine a result. A field at its neutral value is left out."""
     found: dict[str, Any] = {}
-    for name, field in fields_of(type(config)).items():
+    for name in fields_of(type(config)):
         value = getattr(config, name)
-        if field.metadata.get("identity", True) and value != field.metadata.get("neutral", object()):
+        if _determines(config, name):
             found[name] = _plain(value)
             if found[name] == {} and isinstance(value, Config):  # a section that is neutral altogether
                 del found[name]
     return found
+
+
+def _determines(config: Config, name: str) -> bool:
+    """Whether a field determines the result, at its value and at that of the field which it depends on."""
+    metadata = fields_of(type(config))[name].metadata
+    on = metadata.get("identity", True)
+    if getattr(config, name) == metadata.get("neutral", object()):
+        return False
+    return _determines(config, on) if isinstance(on, str) else bool(on)
 
 
 def flat_difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:

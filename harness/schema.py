@@ -100,7 +100,8 @@ class TrainerConfig(Config):
 
 @dataclass(kw_only=True)
 class WatchConfig(Config):
-    """What is watched while a run trains. What changes nothing but metrics.jsonl is no part of its identity."""
+    """What is watched while a run trains. What changes nothing but metrics.jsonl is no part of its identity: validations
+    are where they can end the run, the bound of a spike is where something is done about it."""
 
     norms_every: int | None = option(
         None,
@@ -112,14 +113,14 @@ class WatchConfig(Config):
         None, "steps between two rows of each block's activation scale; null: none", identity=False, minimum=1
     )
     validate_every: int | None = option(
-        None, "steps between two held-out losses; null: at the end only", identity=False, minimum=1
+        None, "steps between two held-out losses; null: at the end only", identity="patience", minimum=1
     )
     sample_every: int | None = option(None, "steps between two text samples; null: none", identity=False, minimum=1)
     sample_prompt: str = option("", "what a text sample goes on from", identity=False)
     sample_tokens: int = option(64, "tokens of a text sample", identity=False, minimum=1)
     spike: float = option(
         6.0, "a loss or gradient norm so many deviations above the median of the last steps is a spike", neutral=6.0,
-        minimum=1.0,
+        identity="on_spike", minimum=1.0,
     )  # fmt: skip
     on_spike: str = option(
         "record", "record: go on; skip: leave that batch out; roll_back: to the last checkpoint, and leave it out",

@@ -22,7 +22,8 @@ def id_of(config, **resolved):
 @pytest.mark.parametrize(
     "override",
     ["seed=1", "seeds.init=7", "data.batch_size=4", "trainer.precision=bf16", "architecture.width=64", "architecture/position=learned",
-     "optimizer.lr=0.1", "schedule=linear", "trainer.gradient_clip=0.5", "architecture.attention.heads=4"],
+     "optimizer.lr=0.1", "schedule=linear", "trainer.gradient_clip=0.5", "architecture.attention.heads=4",
+     "watch.on_spike=skip"],
 )  # fmt: skip
 def test_what_determines_the_result_changes_the_id(config, override):
     assert id_of(run_config(["experiment=tiny", override])) != id_of(config)
@@ -31,10 +32,19 @@ def test_what_determines_the_result_changes_the_id(config, override):
 @pytest.mark.parametrize(
     "override",
     ["trainer.micro_batch=2", "trainer.threads=2", "data.workers=3", "runs=/elsewhere", "reuse=any", "trainer.log_every=1",
-     "trainer.checkpoints=3", "launcher.workers=2", "suite=null", "trainer.deterministic=false", "budget.tokens=7"],
+     "trainer.checkpoints=3", "launcher.workers=2", "suite=null", "trainer.deterministic=false", "budget.tokens=7",
+     "watch.validate_every=5", "watch.spike=9"],
 )  # fmt: skip
 def test_what_does_not_determine_it_leaves_the_id(config, override):
     assert id_of(run_config(["experiment=tiny", override])) == id_of(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "by"),
+    [(["watch.patience=2", "watch.validate_every=5"], "watch.validate_every=7"), (["watch.on_spike=skip"], "watch.spike=9")],
+)  # fmt: skip
+def test_what_is_watched_determines_the_result_where_something_is_done_about_it(changes, by):
+    assert id_of(run_config(["experiment=tiny", *changes, by])) != id_of(run_config(["experiment=tiny", *changes]))
 
 
 def test_resolved_values_stand_for_what_they_came_from(config):
