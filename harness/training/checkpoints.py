@@ -141,9 +141,15 @@ def forget_after(run: RunDir, step: int) -> None:
             run.remove(folder)
 
 
-def forget_oldest(run: RunDir, keep: int) -> None:
-    for _, folder in run.checkpoints()[:-keep]:
-        run.remove(folder)
+def forget_oldest(run: RunDir, steps: int, checkpoints: int, keep: int) -> None:
+    """Keeps the newest `keep` of those that are due, and the newest of all: one that an interruption has left between
+    them takes no place of theirs, which a branch may have been promised."""
+    there = run.checkpoints()
+    planned = [step for step, _ in there if due(step, steps, checkpoints)]
+    kept = {*planned[-keep:], there[-1][0]}
+    for step, folder in there:
+        if step not in kept:
+            run.remove(folder)
 
 
 def not_finite(run: RunDir, step: int) -> RunFailed:

@@ -37,8 +37,9 @@ from harness.training.world import World
 class Saver(Callback):
     """Writes a checkpoint where one is due and where the run is asked to stop."""
 
-    def __init__(self, config: TrainerConfig, run: RunDir, recorder: Recorder, interrupt: Interrupt) -> None:
-        self.config, self.run, self.recorder, self.interrupt = config, run, recorder, interrupt
+    def __init__(self, job: TrainingJob, run: RunDir, recorder: Recorder, interrupt: Interrupt) -> None:
+        self.config, self.steps = job.config.trainer, job.steps
+        self.run, self.recorder, self.interrupt = run, recorder, interrupt
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
@@ -47,7 +48,7 @@ class Saver(Callback):
         if stop or (pl_module.stepped and due(step, pl_module.steps, self.config.checkpoints)):
             self.recorder.read(pl_module, step)  # weights after a loss that is not finite are not worth keeping
             trainer.save_checkpoint(self.run.checkpoint(step))
-            forget_oldest(self.run, self.config.keep)
+            forget_oldest(self.run, self.steps, self.config.checkpoints, self.config.keep)
         if stop:
             trainer.should_stop = True
 
@@ -72,7 +73,7 @@ def fit(
         start_from(job, loop.model)
     run.at_step(start[0] if start else 0)
     recorder = Recorder(job, run, shown, machine)
-    saver = Saver(config, run, recorder, interrupt)
+    saver = Saver(job, run, recorder, interrupt)
     callbacks: list[Callback] = [*plugins.load().call("register_callbacks", config=job.config, run=run)]
     callbacks += [*watchers(job, run, recorder), recorder, saver]
     with _quiet():

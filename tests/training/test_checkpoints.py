@@ -86,8 +86,18 @@ def checkpoint_at(run: RunDir, *steps: int) -> None:
 def test_only_the_newest_are_kept(tmp_path: Path):
     run = RunDir(tmp_path)
     checkpoint_at(run, 1, 2, 10)
-    forget_oldest(run, keep=2)
+    forget_oldest(run, steps=10, checkpoints=10, keep=2)
     assert [step for step, _ in run.checkpoints()] == [2, 10]
+
+
+def test_what_an_interruption_left_takes_no_place_of_those_that_are_due(tmp_path: Path):
+    run = RunDir(tmp_path)
+    checkpoint_at(run, 4, 6, 7)
+    forget_oldest(run, steps=10, checkpoints=5, keep=2)
+    assert [step for step, _ in run.checkpoints()] == [4, 6, 7], "the run goes on from 7"
+    checkpoint_at(run, 8)
+    forget_oldest(run, steps=10, checkpoints=5, keep=2)
+    assert [step for step, _ in run.checkpoints()] == [6, 8]
 
 
 def test_checkpoints_of_steps_that_will_be_done_again_are_removed(tmp_path: Path):
