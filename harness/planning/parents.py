@@ -98,6 +98,11 @@ def _run(name: str, runs: str, planned: Mapping[str, Plan]) -> _Run:
 
 def _step(run: _Run, wanted: str | None) -> int:
     """The step of the checkpoint. wanted: a step, or a share of the run's steps; None: the end."""
+    if run.planned and run.config.watch.patience is not None:
+        raise ConfigError(
+            f"run {run.dir.id} is yet to be trained and may end early (watch.patience={run.config.watch.patience}), so "
+            "where it will have checkpoints is not known. Train it first, or say watch.patience=null."
+        )
     if wanted is None:
         return run.steps if run.planned else _end(run.dir)
     step = int(wanted) if wanted.isdigit() else round(float(wanted) * run.steps)

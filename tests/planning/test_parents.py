@@ -250,6 +250,14 @@ def test_a_run_that_is_yet_to_be_can_be_a_parent_at_steps_where_it_will_keep_che
         plan(LONGER, f"parents.continue='{trunk.id}@70'", trunk=trunk)
 
 
+def test_a_run_that_may_end_early_is_no_parent_before_it_is_trained(plan: Any):
+    trunk = plan(TRUNK, "watch.patience=2", "watch.validate_every=10")
+    with pytest.raises(ConfigError, match=r"may end early \(watch\.patience=2\)"):
+        plan(LONGER, f"parents.init='{trunk.id}'", trunk=trunk)
+    carried_out(trunk, 30)
+    assert plan(LONGER, f"parents.init='{trunk.id}'", trunk=trunk).parents["init"].step == 30
+
+
 def test_a_parent_has_the_same_identity_before_and_after_it_is_carried_out(plan: Any):
     trunk = plan(TRUNK)
     before = plan(LONGER, f"parents.continue='{trunk.id}@90'", trunk=trunk)

@@ -66,6 +66,16 @@ def branch(text: Path, **changes: Any) -> Any:
     return config(text, trainer={"log_every": 2}, **{**common, **changes})
 
 
+def test_a_run_goes_on_where_its_parent_lost_patience(text: Path, tmp_path: Path):
+    """Nothing is learnt, so nothing gets better: after 5 steps, and twice 5 more, each of them ends."""
+    of = config(text, optimizer={"lr": 0.0}, watch={"validate_every": 5, "patience": 2})
+    first = trained(tmp_path / "first", of, 60)
+    assert [row["step"] for row in first.events("validation")] == [5, 10, 15]
+    second = trained(tmp_path / "second", of, 60, **{"continue": at(first, 15)})
+    assert [row["step"] for row in second.events("validation")] == [20, 25, 30]
+    assert second.manifest()["result"]["steps"] == 30
+
+
 @pytest.mark.parametrize("step", [10, TRUNK])
 def test_a_branch_ends_with_the_bits_of_a_run_that_never_stopped(trunk: RunDir, text: Path, tmp_path: Path, step: int):
     """From the middle of the trunk, where its checkpoint holds the losses of a row, and from its end."""

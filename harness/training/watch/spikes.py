@@ -89,9 +89,11 @@ class Spikes(Callback):
 
     def guard(self, loop: Any, loss: torch.Tensor, norm: torch.Tensor) -> bool:
         """Whether the batch is to be left out."""
-        (total,) = loop.world.total([float(loss)])
+        total, norms = loop.world.total([float(loss), float(norm)])  # equal on all ranks, and so is the verdict
         step = loop.trainer.global_step + 1
-        if not self.see(step, total, float(norm), {"left_out": loop.position - 1, "action": self.watch.on_spike}):
+        if not self.see(
+            step, total, norms / loop.world.data_size, {"left_out": loop.position - 1, "action": self.watch.on_spike}
+        ):
             return False
         if self.watch.on_spike == "roll_back":
             raise RolledBack(step, loop.position - 1)

@@ -25,13 +25,16 @@ class Validation(Callback):
         self.best, self.worse = math.inf, 0  #: the lowest loss, and the validations since
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best if self.worse or math.isfinite(self.best) else None, "worse": self.worse}
+        return {"best": self.best if math.isfinite(self.best) else None, "worse": self.worse}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = math.inf if state_dict["best"] is None else state_dict["best"]
         self.worse = state_dict["worse"]
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        continued = self.job.parents.get("continue")
+        if continued and continued.step == trainer.global_step:
+            self.best, self.worse = math.inf, 0  # the patience of a run is its own: its parent may have run out of it
         self._end_if_it_gets_no_better(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -40,6 +43,7 @@ class Validation(Callback):
             return
         with self.recorder.aside():
             found = evaluate(pl_module.model, pl_module.method, self.job, lambda: None)
+            found = pl_module.world.gather(found)[0]  # a last bit that differs must not part the ranks
             pl_module.model.train()
         self.run.append_metrics([{"step": step, "event": "validation", **found}])
         loss = found["held_out_loss"]
