@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from harness import __version__
-from harness.causes import told_in_words
+from harness.causes import in_words, told_in_words
 from harness.config import from_mapping, to_mapping
 from harness.errors import UserError
 from harness.identity import code
 from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.launch.progress import Tokenising
+from harness.lease import LeaseLost
 from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir
@@ -58,7 +61,16 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
                 parents=plan.parents,
             )
             _on_devices(job, run, quiet)
+            _tell_an_early_end(plan, run)
     return decision
+
+
+def _tell_an_early_end(plan: Plan, run: RunDir) -> None:
+    """The budget of a run that lost patience is what it came to: tables and laws must not see tokens that its model
+    has not."""
+    ended = run.manifest()["result"]
+    if ended["steps"] < plan.steps:
+        run.update_manifest(budget=_budget(replace(plan, steps=ended["steps"], tokens=ended["tokens"])))
 
 
 def _on_devices(job: TrainingJob, run: RunDir, quiet: bool) -> None:
@@ -75,14 +87,15 @@ def _on_devices(job: TrainingJob, run: RunDir, quiet: bool) -> None:
         together(devices, lambda rank: train(job, run, progress=not quiet))
     except BaseException as error:
         if run.state() in ("new", "running"):  # rank 0 did not come to say so
-            run.update_manifest(state="failed", reason=str(error) or type(error).__name__)
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            with contextlib.suppress(OSError, LeaseLost):  # what came first is what is told
+                run.update_manifest(state=state, reason=str(in_words(error) or error) or type(error).__name__)
         raise
 
 
 def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
     """Makes the run directory: config and manifest; training adds the tokenizer."""
-    config, data = plan.config, dataset(plan.config)
-    epochs = data.epochs(plan.tokens)
+    config = plan.config
     before, made_by = run.manifest() if resumes else {}, code(config)
     digest = followed({"digest": before["code"]["digest"]} if before else {}, {"digest": made_by["digest"]})
     run.path.mkdir(parents=True, exist_ok=True)
@@ -104,19 +117,25 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
             "flops_per_token": plan.account.training_flops,
             "vocabulary": plan.vocabulary,
         },
-        budget={
-            "steps": plan.steps,
-            "tokens": plan.tokens,
-            "unique_tokens": data.distinct(plan.tokens),
-            "epochs": max(epochs.values()),
-            "sources": {name: {"unique_tokens": n, "epochs": epochs[name]} for name, n in data.unique_tokens.items()},
-            "flops": plan.flops,
-            "flops_6nd": plan.flops_6nd,
-            "own_steps": plan.own_steps,
-            "own_tokens": plan.own_tokens,
-            "own_flops": plan.own_flops,
-        },
+        budget=_budget(plan),
     )
+
+
+def _budget(plan: Plan) -> dict[str, Any]:
+    data = dataset(plan.config)
+    epochs = data.epochs(plan.tokens)
+    return {
+        "steps": plan.steps,
+        "tokens": plan.tokens,
+        "unique_tokens": data.distinct(plan.tokens),
+        "epochs": max(epochs.values()),
+        "sources": {name: {"unique_tokens": n, "epochs": epochs[name]} for name, n in data.unique_tokens.items()},
+        "flops": plan.flops,
+        "flops_6nd": plan.flops_6nd,
+        "own_steps": plan.own_steps,
+        "own_tokens": plan.own_tokens,
+        "own_flops": plan.own_flops,
+    }
 
 
 def score_one(config: RunConfig, run: RunDir, quiet: bool = False) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from harness.composition import run_config
-from harness.errors import UserError
+from harness.errors import RunFailed, UserError
+from harness.launch import ranks
 from harness.launch.run import carry_out
 from harness.planning import plan as planning
 from harness.planning.plan import Plan, resolve
 from harness.planning.reuse import decide
+from harness.studies.study import points_of
 
 SMALL = [
     "corpus=text", "tokenizer=bytes", "suite=null", "experiment=tiny", "architecture.width=16", "data.held_out=0.2",
@@ -87,6 +89,33 @@ def test_an_interrupted_run_keeps_the_fingerprint_and_the_code_it_was_begun_unde
     assert carry_out(again, quiet=True).action == "resume"
     assert run.manifest()["fingerprint"]["threads"] == "1, then 2"
     assert run.manifest()["code"] == {**code, "digest": f"other, then {code['digest']}"}
+
+
+def test_the_budget_of_a_run_that_ends_early_is_what_it_came_to(text: Path, tmp_path: Path) -> None:
+    """Laws take N, D and FLOPs from there. Nothing is learnt, so nothing gets better, and 15 of 20 steps are done."""
+    early = ["optimizer.lr=0", "watch.patience=2", "watch.validate_every=5"]
+    plan = resolve(run_config([*SMALL, *early, f"corpus.path={text}", f"runs={tmp_path / 'runs'}"]))
+    run = carry_out(plan, quiet=True).run
+    budget = run.manifest()["budget"]
+    assert (budget["steps"], budget["tokens"], budget["own_steps"]) == (15, 15 * 4 * 16, 15)
+    assert budget["flops_6nd"] == pytest.approx(plan.flops_6nd * 15 / 20)
+    assert [(point.D, point.C) for point in points_of([run])] == [(budget["tokens"], budget["flops_6nd"])]
+    assert run.manifest()["identity"]["steps"] == 20, "what was asked for"
+    assert carry_out(plan, quiet=True).action == "reuse"
+
+
+@pytest.mark.parametrize(("error", "state"), [(KeyboardInterrupt(), "interrupted"), (OSError(28, "full"), "failed")])
+def test_the_end_of_ranks_that_rank_0_did_not_tell_is_told(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, error: BaseException, state: str
+) -> None:
+    def killed(*of: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ranks, "together", killed)
+    two = replace(plan, config=replace(plan.config, trainer=replace(plan.config.trainer, devices=2)))
+    with pytest.raises((KeyboardInterrupt, RunFailed)):
+        carry_out(two, quiet=True)
+    assert decide(plan).run.state() == state
 
 
 def test_a_corpus_that_changed_since_it_was_planned_is_not_trained_on(plan: Plan, text: Path) -> None:
