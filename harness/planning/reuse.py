@@ -35,6 +35,9 @@ def decide(plan: Plan) -> Decision:
     different = _different_code(run.manifest().get("code", {}), code(plan.config))
     if different and plan.config.reuse != "any":
         return Decision("refuse", f"{different} Say reuse=any to take it all the same, or retrain=true.", run)
+    end = run.manifest().get("result", {}).get("steps")
+    if state == "finished" and last and end and last[0] < end:
+        return Decision("resume", f"Its last checkpoint is gone or damaged; it goes on from step {last[0]}.", run)
     if state == "finished":
         return Decision("reuse", "It is finished.", run)
     assert last is not None

@@ -47,6 +47,16 @@ def test_a_finished_run_is_reused(plan: Plan) -> None:
     assert decide(plan).action == "reuse"
 
 
+def test_a_finished_run_whose_last_checkpoint_is_damaged_makes_it_again(plan: Plan) -> None:
+    """What would be scored otherwise is an earlier one."""
+    run = state(plan, "finished", step=9)
+    state(plan, "finished", step=10).update_manifest(result={"steps": 10})
+    assert decide(plan).action == "reuse"
+    (run.checkpoint(10) / "weights").write_text("0")
+    assert decide(plan).action == "resume"
+    assert "goes on from step 9" in decide(plan).reason
+
+
 @pytest.mark.parametrize("stands", ["finished", "interrupted"])
 def test_what_other_code_made_is_refused_with_what_to_say(plan: Plan, stands: str) -> None:
     state(plan, stands, step=7, digest="of other code")
