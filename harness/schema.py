@@ -100,8 +100,8 @@ class TrainerConfig(Config):
 
 @dataclass(kw_only=True)
 class WatchConfig(Config):
-    """What is watched while a run trains. What changes nothing but metrics.jsonl is no part of its identity: validations
-    are where they can end the run, the bound of a spike is where something is done about it."""
+    """What is watched while a run trains. What changes nothing but metrics.jsonl is no part of its identity:
+    validations are one where they can end the run, the bound of a spike where something is done about it."""
 
     norms_every: int | None = option(
         None,

@@ -65,7 +65,7 @@ def fit(
 ) -> Loop:
     """Trains from a checkpoint, given by its step and folder (None: from the beginning), to the last step; steps of
     the stream may be passed over. Raises Interrupted, and RolledBack where the config asks for it."""
-    config, world = job.config.trainer, World.here(job.config.trainer.tensor_parallel)
+    config, world = job.config.trainer, World.here(job.config.trainer)
     loop = build_loop(job, world)
     loop.interrupted = lambda: interrupt.heard is not None
     loop.left_out = list(left_out)
@@ -111,6 +111,8 @@ def build_loop(job: TrainingJob, world: World | None = None) -> Loop:
 def device_of(config: TrainerConfig) -> torch.device:
     """This process's device. Raises UserError for what the machine has not."""
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asking leaves CUDA untouched, so that we may fork
+    if config.deterministic:  # read once, at the first product: also one that only measures the machine
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     there = torch.cuda.is_available()
     if config.accelerator == "gpu" and not there:
         raise UserError("trainer.accelerator=gpu, but PyTorch sees no GPU here. Say trainer.accelerator=cpu, or auto.")
@@ -120,7 +122,7 @@ def device_of(config: TrainerConfig) -> torch.device:
         return torch.device("cpu")
     if torch.cuda.device_count() < config.devices:
         raise UserError(f"trainer.devices={config.devices}, but PyTorch sees {torch.cuda.device_count()} GPUs here.")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) if config.devices > 1 else 0)
 
 
 def _trainer(
@@ -131,8 +133,6 @@ def _trainer(
     chosen: InFolders,
     world: World,
 ) -> Trainer:
-    if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Filling memory that is about to be overwritten helps find bugs and costs time at every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     trainer = Trainer(
@@ -153,8 +153,8 @@ def _trainer(
     )
     # At SIGTERM Lightning would broadcast out of the signal's handler, in the midst of whatever the ranks exchange, and
     # it asks all ranks at every step, which a GPU has to be waited for. Signals are `Interrupt`'s, and the loop's.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    trainer._signal_connector.register_signal_handlers = lambda: None
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
     return trainer
 
 

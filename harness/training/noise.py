@@ -8,10 +8,14 @@ import hashlib
 import torch
 
 
+def keyed(*key: int) -> int:
+    """A number that generators take, another one for each key."""
+    return int.from_bytes(hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=7).digest(), "little")
+
+
 def seed_noise(seed: int, step: int, place: int, device: torch.device) -> None:
     """Sets torch's global generator, and the device's, for one micro-batch."""
-    key = hashlib.blake2b(b"%d/%d/%d" % (seed, step, place), digest_size=7).digest()
-    number = int.from_bytes(key, "little")
+    number = keyed(seed, step, place)
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
         torch.cuda.manual_seed(number)

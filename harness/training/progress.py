@@ -64,7 +64,7 @@ class Progress:
     def _left(self, now: float, step: int) -> str:
         assert self._first is not None
         since, first = self._first
-        if step == first:
+        if step <= first:  # rolled back
             return ""
         return f", {(self.steps - step) * (now - since) / (step - first):.0f} s left"
 

@@ -21,8 +21,8 @@ from harness.training.progress import Progress
 
 class Recorder(Callback):
     """Writes a row every `log_every` steps and at the last: step, tokens, loss (mean in nats since the row before),
-    lr and grad_norm (of this step, before clipping), tokens_per_second and mfu (since the row before), seconds
-    (of training, over all restarts).
+    lr (of this step, for parameters without a share of their own), grad_norm (of this step, before clipping),
+    tokens_per_second and mfu (since the row before), seconds (of training, over all restarts, a trunk's included).
 
     It keeps the losses since the last row in the checkpoint, so that rows do not depend on interruptions.
     """
@@ -47,7 +47,8 @@ class Recorder(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
-        if not pl_module.stepped or (step % self.job.config.trainer.log_every and step != pl_module.steps):
+        config = self.job.config
+        if not pl_module.stepped or (step % config.trainer.log_every and step != pl_module.steps):
             return
         norm = self.read(pl_module, step)
         now = time.perf_counter()
@@ -57,7 +58,7 @@ class Recorder(Callback):
             "step": step,
             "tokens": step * self.job.step_tokens,
             "loss": math.fsum(self.losses) / len(self.losses),
-            "lr": pl_module.optimizer.param_groups[0]["lr"],
+            "lr": config.optimizer.lr * pl_module.schedule.factor(step - 1, self.job.steps),
             "grad_norm": norm,
             "tokens_per_second": rate,
             "mfu": self.job.training_flops * rate / self.peak.flops,

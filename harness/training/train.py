@@ -42,7 +42,7 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
     from harness.training.tracking import tracked
     from harness.training.world import Follower, World
 
-    leads = World.here().leads
+    leads = World.here(job.config.trainer).leads
     run = run if leads else Follower(run.path, run.held)
     last = run.last_whole_checkpoint()
     if run.state() == "finished" and last and last[0] == run.manifest()["result"]["steps"]:

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from harness.rundir import RunDir
+from harness.schema import TrainerConfig
 
 
 @dataclass
@@ -25,10 +26,11 @@ class World:
     _hosts: Any = None  #: a group of processes for tensors on the CPU
 
     @classmethod
-    def here(cls, tensor_parallel: int = 1) -> World:
-        """As whoever started this process says in its environment."""
-        size = int(os.environ.get("WORLD_SIZE", 1))
-        return cls(int(os.environ.get("RANK", 0)), size, tensor_parallel if size > 1 else 1)
+    def here(cls, config: TrainerConfig) -> World:
+        """As whoever started this process says in its environment; a run on one device asks nobody, since containers
+        and clusters say such things of themselves."""
+        size = int(os.environ.get("WORLD_SIZE", 1)) if config.devices > 1 else 1
+        return cls(int(os.environ.get("RANK", 0)), size, config.tensor_parallel) if size > 1 else cls()
 
     @property
     def leads(self) -> bool:

@@ -56,3 +56,11 @@ def test_a_share_of_zero_is_as_good_as_frozen_and_a_layer_below_moves_less(text:
         (after[key] - before[key]).norm() for key in (f"body.blocks.{k}.feedforward.down.weight" for k in range(2))
     ]
     assert 0.05 < moved[0] / moved[1] < 0.2
+
+
+def test_the_rate_that_is_told_is_that_of_parameters_without_a_share(text: Path, tmp_path: Path):
+    """The first group is the embeddings', whose share is the smallest."""
+    of = config(text, optimizer={"lr": 0.01, "layer_decay": 0.5}, trainer={"log_every": 1})
+    run = run_dir(tmp_path / "run", of)
+    trained(job(of, 4), run)
+    assert [row["lr"] for row in run.metrics()] == [0.01 * of.schedule.factor(step, 4) for step in range(4)]

@@ -227,6 +227,18 @@ def test_load_model_gives_what_was_trained(text: Path, tmp_path: Path):
         load_model(run, step=5)
 
 
+def test_a_run_on_one_device_leads_whatever_the_environment_says(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Containers of clusters set these for a program of many processes, which this is not."""
+    for name, value in {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3"}.items():
+        monkeypatch.setenv(name, value)
+    of = config(text)
+    run = run_dir(tmp_path / "run", of)
+    assert trained(job(of, 4), run)["steps"] == 4
+    assert run.state() == "finished"
+
+
 def test_a_gpu_that_is_not_there_is_refused_in_a_sentence(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"trainer\.accelerator=gpu"):

@@ -183,6 +183,19 @@ def test_a_sample_goes_on_from_its_prompt_and_is_the_same_again(text: Path, tmp_
     assert all(row["prompt"] == "alpha" and len(row["text"].encode()) <= 24 for row in first)
 
 
+def test_a_sample_takes_any_seed(text: Path, tmp_path: Path):
+    run, _ = do(text, tmp_path / "run", steps=2, seeds={"noise": 2**63 - 1}, watch={"sample_every": 2})
+    assert len(run.events("sample")) == 1
+
+
+def test_a_body_without_layers_has_no_activations_to_look_at(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("harness.training.watch.activations.blocks", lambda model: [])
+    run, _ = do(text, tmp_path / "run", steps=2, watch={"activations_every": 1})
+    assert run.events() == []
+
+
 def test_a_run_ends_when_the_held_out_loss_gets_no_better(text: Path, tmp_path: Path):
     changes: dict[str, Any] = {
         "watch": {"validate_every": 5, "patience": 2},

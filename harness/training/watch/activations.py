@@ -29,7 +29,7 @@ class Activations(Callback):
         self.looks = (trainer.global_step + 1) % self.every == 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if not self.looks or not pl_module.stepped:
+        if not self.looks or not pl_module.stepped or not self._seen:  # not every body has layers to look at
             return
         self.looks = False
         scales, largest = torch.stack([self._seen[number] for number in sorted(self._seen)]).T.tolist()

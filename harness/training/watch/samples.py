@@ -11,6 +11,7 @@ from harness.decoding.generate import generate
 from harness.rundir import RunDir
 from harness.schema import WatchConfig
 from harness.training.job import TrainingJob
+from harness.training.noise import keyed
 from harness.training.recorder import Recorder
 from harness.training.strategies import share_out_again
 
@@ -38,7 +39,7 @@ class Samples(Callback):
 
     def _continued(self, model: Any, prompt: list[int], step: int, end: int) -> list[int]:
         _, _, noise = self.job.seeds
-        generator = torch.Generator(device=model.device).manual_seed(noise * 1_000_003 + step)
+        generator = torch.Generator(device=model.device).manual_seed(keyed(noise, step))
         longest = model.maximum_length or len(prompt) + self.watch.sample_tokens
         rows = generate(
             model, [prompt], sampler=_from_probabilities, max_new_tokens=min(self.watch.sample_tokens, longest - 1),
