@@ -39,7 +39,10 @@ CHECKSUMS = "checksums.json"
 #: What every row of scores has, and of which types.
 SCORE: dict[str, Any] = {
     **dict.fromkeys(("run", "suite", "task", "metric", "likelihood"), str),
-    **{"checkpoint": int, "value": (int, float), "stderr": (int, float, NoneType), "n": int},
+    "checkpoint": int,
+    "value": (int, float),
+    "stderr": (int, float, NoneType),
+    "n": int,
 }
 #: The states that a run's attempt can end in by its own word; "killed" is said of it by the next one.
 ENDS = ("finished", "failed", "interrupted")
@@ -71,7 +74,7 @@ def read_json(path: Path) -> Any:
     """Raises UserError, naming the file, where it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
 
 
@@ -259,15 +262,22 @@ class RunDir:
     # ----------------------------------------------------------------------- manifest and config
 
     def manifest(self) -> dict[str, Any]:
-        return _read_mapping(self.path / "manifest.json")
+        """What is said of the run. Raises UserError where it is not what was written."""
+        path = self.path / "manifest.json"
+        found = _read_mapping(path)
+        told = found.pop("checksum", None)
+        if told not in (None, _digest(found)):
+            raise UserError(f"{path} is damaged: its checksum does not hold. retrain=true makes the run anew.")
+        return found
 
     def update_manifest(self, **values: Any) -> None:
         """Sets values. With a lease the attempts are told, too: a list of token, host, pid, from_step, to_step and
-        how each ended, of all that took a step; sum of to_step − from_step: the optimizer steps that were taken."""
+        how each ended, of all that took a step; sum of to_step − from_step: the optimizer steps that were taken, but
+        for those that a rollback took back."""
         new = {**(self.manifest() if self.exists() else {}), **values}
         if self.held:
             new["attempts"] = self._attempts(new.get("attempts", []), new.get("state"))
-        self.write_json("manifest.json", new)
+        self.write_json("manifest.json", {**new, "checksum": _digest(new)})
 
     def _end_is_told(self) -> bool:
         """Whether the manifest has the end of this attempt; it has not where it could not be written."""
@@ -393,6 +403,12 @@ class RunDir:
             kept = {(r["checkpoint"], r["task"], r["metric"]): r for r in self.scores()}
             kept |= {(r["checkpoint"], r["task"], r["metric"]): r for r in rows}
             self.write_json("scores.json", list(kept.values()))
+
+
+def _digest(value: dict[str, Any]) -> str:
+    """BLAKE2b of a mapping, 64 bits: the same before it is written as JSON and after it is read."""
+    same = json.loads(json.dumps(value))
+    return hashlib.blake2b(json.dumps(same, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _is_score(row: Any) -> bool:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness.cli import VERBS, main
+from harness.rundir import RunDir
 
 TINY = ["experiment=tiny", "budget.tokens=4096", "suite=null"]
 
@@ -269,7 +270,7 @@ def test_other_code_is_refused_with_both_ways_out(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained)
     manifest = run_of(trained) / "manifest.json"
     kept = manifest.read_text()
-    manifest.write_text(json.dumps({**json.loads(kept), "code": {"released": False, "digest": "other"}}))
+    RunDir(manifest.parent).update_manifest(code={"released": False, "digest": "other"})
     try:
         assert main(["train", *TINY]) == 2
         paragraph = " ".join(capsys.readouterr().err.split())

@@ -125,6 +125,18 @@ def test_damaged_scores_are_told_and_not_written_over(tmp_path, damaged):
     assert (tmp_path / "scores.json").read_text() == damaged
 
 
+def test_a_manifest_that_is_not_what_was_written_is_told(tmp_path):
+    run = RunDir(tmp_path)
+    written = {"id": "x", "state": "finished", "result": {"held_out_loss": 1.25, "2": [None, 1e-300]}, "é": ""}
+    run.update_manifest(**written)
+    assert run.manifest() == written
+    file = tmp_path / "manifest.json"
+    file.write_text(file.read_text().replace("1.25", "1.35"))
+    for read in (run.manifest, run.state, lambda: run.update_manifest(state="new")):
+        with pytest.raises(UserError, match=r"manifest.json is damaged: .* retrain=true makes the run anew"):
+            read()
+
+
 def test_a_run_is_named_by_folder_id_or_the_beginning_of_it(tmp_path):
     for id in ("abc123", "abd456"):
         RunDir(tmp_path / id).update_manifest(id=id)

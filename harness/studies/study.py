@@ -109,8 +109,8 @@ def _say_decisions(decisions: dict[str, Decision]) -> None:
 # ------------------------------------------------------------------------------------- what is kept
 
 
-#: What a kept study has.
-KEPT = {"name", "question", "sweep", "analyses", "command", "runs"}
+#: What a kept study has, and of which types.
+KEPT = {"name": str, "question": str, "sweep": str, "analyses": list, "command": str, "runs": list}
 
 
 def keep(study: Study) -> None:
@@ -133,12 +133,18 @@ def kept(name: str, studies: str) -> dict[str, Any]:
     for folder in (Path(studies) / name, Path(name)):
         if (file := folder / "study.json").is_file():
             found = read_json(file)
-            if isinstance(found, dict) and found.keys() >= KEPT:
+            if _is_kept(found):
                 runs = [os.path.normpath(folder / run) for run in found["runs"]]
                 return {**found, "folder": str(folder), "runs": runs}
             raise UserError(f"{file} is not what `harness study` writes. `harness study {name}` makes it again.")
     known = ", ".join(sorted(p.parent.name for p in Path(studies).glob("*/study.json"))) or "none"
     raise UserError(f"There is no study {name} in {studies}. There are: {known}. `harness study {name}` makes one.")
+
+
+def _is_kept(found: Any) -> bool:
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in KEPT.items()):
+        return False
+    return all(isinstance(run, str) and "\0" not in run for run in found["runs"])
 
 
 def points_of(runs: Sequence[RunDir]) -> list[Point]:
