@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from harness import lease
+from harness.files import is_whole, write_json
 from harness.lease import LeaseLost
-from harness.rundir import RunDir, is_whole, write_json
+from harness.rundir import RunDir
 
 
 @pytest.fixture

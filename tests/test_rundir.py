@@ -5,7 +5,8 @@ import json
 import pytest
 
 from harness.errors import UserError
-from harness.rundir import RunDir, is_whole, new_folder, open_run, read_json, write_atomic
+from harness.files import is_whole, new_folder, read_json, write_atomic
+from harness.rundir import RunDir, open_run
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import rundir
 from harness.causes import SHARED_MEMORY, is_full
 from harness.config import PluginConfig
 from harness.errors import UserError
+from harness.files import cache_folder, is_whole, locked, new_folder
 from harness.identity import source_digest
 
 
@@ -32,20 +32,20 @@ def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
 
     Of several processes one fills it and the others wait. Raises UserError where the cache cannot be written.
     """
-    folder = rundir.cache_folder() / kind / key
-    if rundir.is_whole(folder):
+    folder = cache_folder() / kind / key
+    if is_whole(folder):
         return folder
     try:
-        with rundir.locked(folder.with_name(f"{key}.lock")):
-            if not rundir.is_whole(folder):
+        with locked(folder.with_name(f"{key}.lock")):
+            if not is_whole(folder):
                 _remove_remains(folder)
-                with rundir.new_folder(folder) as beside:
+                with new_folder(folder) as beside:
                     fill(beside)
     except OSError as error:
         if error.filename is None and is_full(SHARED_MEMORY):  # where the processes that fill it meet
             raise
         raise UserError(f"The cache {folder} cannot be written: {error}. XDG_CACHE_HOME names another place.") from None
-    if not rundir.is_whole(folder):
+    if not is_whole(folder):
         raise UserError(f"The cache {folder} is damaged and could not be replaced. Remove it and try again.")
     return folder
 

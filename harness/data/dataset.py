@@ -10,13 +10,13 @@ from typing import overload
 
 import numpy as np
 
-from harness import rundir
 from harness.data.cache import cached_folder, digest, made_by
 from harness.data.order import Permutation, quantise
 from harness.data.shards import Progress, Shards, Side, shards
 from harness.data.split import is_held_out
 from harness.data.stream import Part, Stream, sequences_in
 from harness.errors import UserError
+from harness.files import CHECKSUMS, checksum
 from harness.interfaces.batch import Sequences
 from harness.interfaces.corpus import Corpus, CorpusConfig, Document, Source
 from harness.interfaces.suite import HeldOut
@@ -146,7 +146,7 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Dataset:
     content, sources, share = fingerprint(config), config.corpus.mixture(), config.data.held_out
     folder = _tokenizer_folder(config.tokenizer, config.corpus, share)
     tokenizer = config.tokenizer.load(folder)
-    key = digest([made_by(config.tokenizer), rundir.checksum(folder / rundir.CHECKSUMS)])
+    key = digest([made_by(config.tokenizer), checksum(folder / CHECKSUMS)])
     loaded = []
     for source in sources:
         made = shards(source.corpus, tokenizer, key, share, progress or (lambda done, total: None))

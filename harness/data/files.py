@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import rundir
 from harness.data.cache import digest
 from harness.data.packed import bare, is_packed, packed_checksum, unpacked
 from harness.errors import UserError, suggest
+from harness.files import checksum
 from harness.interfaces.corpus import Document
 
 
@@ -88,7 +88,7 @@ def _checksum(path: Path) -> str:
 @functools.cache
 def _checksum_of(path: Path, size: int, mtime_ns: int) -> str:
     """Remembered within this process for as long as the file looks the same."""
-    return packed_checksum(path) if is_packed(path) else rundir.checksum(path)
+    return packed_checksum(path) if is_packed(path) else checksum(path)
 
 
 def _rows(path: Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -68,7 +69,14 @@ class Loader(DataLoader):
     small in containers, and a worker that finds it full leaves the training process waiting for ever."""
 
     def __iter__(self) -> Iterator[list[Batch]]:  # type: ignore[override]
-        return map(_as_tensors, super().__iter__()) if self.num_workers else super().__iter__()
+        found: Any = super().__iter__()
+        if not self.num_workers:
+            return found  # type: ignore[no-any-return]
+        for worker in found._workers:
+            # An error that holds on to the iterator leaves its workers to the end of the process, where Python sends
+            # them a SIGTERM, which they ignore, and waits for them.
+            atexit.register(worker.kill)
+        return map(_as_tensors, found)
 
 
 def loader(stream: Stream, method: Method, rows: Rows, first_step: int = 0, workers: int = 0) -> DataLoader:

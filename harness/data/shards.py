@@ -31,10 +31,10 @@ from typing import Any
 
 import numpy as np
 
-from harness import rundir
 from harness.data.cache import cached_folder, digest, made_by
 from harness.data.split import is_held_out
 from harness.errors import RunFailed, UserError
+from harness.files import read_json, write_json
 from harness.interfaces.corpus import Corpus, CorpusConfig, Document
 from harness.interfaces.tokenizer import Tokenizer
 
@@ -110,7 +110,7 @@ def shards(
 
 
 def open_shards(folder: Path) -> Shards:
-    index = rundir.read_json(folder / "shards.json")
+    index = read_json(folder / "shards.json")
     train, held_out = (_open_side(folder, index["dtype"], index[side]) for side in SIDES)
     return Shards(train, held_out)
 
@@ -164,7 +164,7 @@ def write(
         for side, entry in entries.items():
             index[side].append(entry)
         progress(block.stop, len(corpus))
-    rundir.write_json(folder / "shards.json", index)
+    write_json(folder / "shards.json", index)
 
 
 def _blocks(documents: int) -> list[range]:

@@ -10,9 +10,10 @@ from typing import Any
 from harness import __version__
 from harness.config import to_mapping
 from harness.errors import UserError
+from harness.files import new_folder
 from harness.identity import RESULTS_VERSION, code, run_id
 from harness.models.huggingface.folder import Folder
-from harness.rundir import RunDir, new_folder
+from harness.rundir import RunDir
 from harness.schema import RunConfig
 
 

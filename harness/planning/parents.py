@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from harness.config import ConfigError, from_mapping
 from harness.data.cache import digest
 from harness.errors import UserError
+from harness.files import CHECKSUMS, is_whole, read_json
 from harness.identity import flat_difference
-from harness.rundir import CHECKSUMS, RunDir, is_whole, open_run, read_json
+from harness.rundir import RunDir, open_run
 from harness.schema import RunConfig
 from harness.training.job import Parent
 

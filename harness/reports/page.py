@@ -11,12 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.files import write_atomic
 from harness.interfaces.analysis import Finding
 from harness.reports import figures, words
 from harness.reports.content import Report, Row, best, differences, finished, last_scores, rungs, same, warnings
 from harness.reports.svg import inline, to_svg
 from harness.results.show import duration
-from harness.rundir import write_atomic
 from harness.scoring.metrics import METRICS, Metric
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import cache_folder, is_whole
 from harness.lease import ATTEMPT, LEASES, alive
-from harness.rundir import RunDir, cache_folder, is_whole
+from harness.rundir import RunDir
 
 
 @dataclass(frozen=True)

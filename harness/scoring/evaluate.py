@@ -12,7 +12,7 @@ import io
 import logging
 import numbers
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,8 @@ class Prepared:
                 if task.config.num_fewshot is None:
                     task.set_config("num_fewshot", 0)
                 task.set_fewshot_seed(FEWSHOT_SEED)
+                for name in ("doc_to_text", "doc_to_target", "doc_to_choice"):
+                    setattr(task, name, _Rendered(getattr(task, name)))
                 task.build_all_requests(limit=limit, rank=0, world_size=1)
         self.encoder.encode_ahead(_texts(self.instances()))
 
@@ -94,6 +96,21 @@ class Prepared:
         for kind, instances in by_kind.items():
             for instance, answer in zip(instances, getattr(model, kind)(instances), strict=True):
                 instance.resps.append(answer)
+
+
+class _Rendered:
+    """What a task makes of a document, made once: a template takes lm-eval longer than a small model its answer."""
+
+    def __init__(self, render: Callable[..., Any]) -> None:
+        self.render = render
+        self._known: dict[int, tuple[Any, Any]] = {}  # the document is kept, so that no other takes its id
+
+    def __call__(self, doc: Any, *options: Any, **more: Any) -> Any:
+        if options or more:
+            return self.render(doc, *options, **more)
+        if id(doc) not in self._known:
+            self._known[id(doc)] = doc, self.render(doc)
+        return self._known[id(doc)][1]
 
 
 def _texts(instances: Iterable[Instance]) -> Iterator[str]:

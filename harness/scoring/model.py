@@ -29,15 +29,18 @@ TokenRequest = tuple[tuple[str, str] | None, list[int], list[int]]
 #: (log-likelihood in nats, whether greedy decoding would give the continuation)
 Answer = tuple[float, bool]
 
-#: Rows of logits held at one time: bounds memory for large vocabularies.
-LOGIT_ROWS = 4096
+#: Rows of logits held at one time: bounds memory for large vocabularies, and fits a core's cache for small ones.
+LOGIT_ROWS = 512
+#: Requests in one forward pass: as many as a GPU wants; as few as leave a small model's activations in a core's cache.
+BATCH = {"cpu": 32, "cuda": 64}
 
 
 class LanguageModel(TemplateLM):
     """A `harness.models.model.Model` under lm-eval's interface.
 
-    max_length: tokens that it is shown at most. batch_size: requests in one forward pass; results do not depend on
-    it beyond rounding. seed: of sampled generation. progress: called with the number of requests just answered.
+    max_length: tokens that it is shown at most. batch_size: requests in one forward pass (null: by the device); results
+    do not depend on it beyond rounding. seed: of sampled generation. progress: called with the number of requests just
+    answered.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class LanguageModel(TemplateLM):
         model: Any,
         encoder: Encoder,
         max_length: int,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         seed: int = 0,
         progress: Callable[[int], None] | None = None,
     ) -> None:
@@ -53,7 +56,7 @@ class LanguageModel(TemplateLM):
         self.model = model.eval()
         self.encoder = encoder
         self.max_length = max_length
-        self.batch_size = batch_size
+        self.batch_size = batch_size or BATCH[model.device.type]
         self.seed = seed
         self.progress = progress or (lambda answered: None)
         self._device = model.device
@@ -122,9 +125,8 @@ class LanguageModel(TemplateLM):
         """One forward pass. Padding stands on the right, where causal attention never looks."""
         inputs = [(context + continuation)[-(self.max_length + 1) :][:-1] for context, continuation in rows]
         counts = [len(continuation) for _, continuation in rows]
-        inputs_BT = torch.zeros(len(rows), max(map(len, inputs)), dtype=torch.int64)
-        for row, tokens in zip(inputs_BT, inputs, strict=True):
-            row[: len(tokens)] = torch.tensor(tokens)
+        longest = max(map(len, inputs))
+        inputs_BT = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in inputs])
         hidden_BTC = self.model.body(inputs_BT.to(self.device), visibility=Visibility((Causal(),))).hidden_BTC
         ends = [len(tokens) for tokens in inputs]
         hidden_NC = torch.cat([row[end - n : end] for row, end, n in zip(hidden_BTC, ends, counts, strict=True)])

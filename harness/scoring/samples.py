@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.rundir import RunDir, write_atomic
+from harness.files import write_atomic
+from harness.rundir import RunDir
 
 
 def samples_path(run: RunDir, task: str, step: int) -> Path:

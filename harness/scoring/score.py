@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from harness.config import from_mapping
 from harness.data.cache import digest
 from harness.errors import RunFailed, UserError
+from harness.files import CHECKSUMS, checksum
 from harness.interfaces.suite import HeldOut, SuiteConfig
-from harness.rundir import CHECKSUMS, RunDir, checksum
+from harness.rundir import RunDir
 from harness.schema import RunConfig
 from harness.scoring.progress import Progress
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.config import from_mapping
+from harness.files import checksum, read_json, write_json
 from harness.interfaces.analysis import Finding
 from harness.planning.plan import dataset
 from harness.reports.style import size
-from harness.rundir import RunDir, checksum, read_json, write_json
+from harness.rundir import RunDir
 from harness.schema import RunConfig
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.files import write_json
 from harness.interfaces.analysis import Finding
 from harness.reports.content import Report, best, rungs
 from harness.reports.page import write
 from harness.results.rows import read_manifest
-from harness.rundir import RunDir, write_json
+from harness.rundir import RunDir
 from harness.studies.baselines import baselines_of, levels
 from harness.studies.study import analyse, kept, points_of
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.config import plugin_config, to_mapping
 from harness.errors import RunFailed, UserError
+from harness.files import read_json, write_json
 from harness.interfaces.analysis import Finding, Point
 from harness.launch.local import Job, Outcome, Pool
 from harness.launch.machine import Machine
@@ -19,7 +20,7 @@ from harness.launch.progress import Watch, make_ready
 from harness.launch.run import carry_out
 from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed
-from harness.rundir import RunDir, read_json, write_json
+from harness.rundir import RunDir
 from harness.studies.stages import plans_of
 from harness.studies.sweep import Sweep
 

@@ -23,7 +23,8 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from harness.errors import RunFailed
-from harness.rundir import RunDir, read_json, write_json
+from harness.files import read_json, write_json
+from harness.rundir import RunDir
 from harness.training.parts import Saved, Tensors, part_of, untied, write_parts
 from harness.training.world import World
 

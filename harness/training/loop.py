@@ -203,8 +203,8 @@ class Loop(LightningModule):
         self._in_a_row += 1
         if self._in_a_row == MOST_LEFT_OUT:
             raise RunFailed(
-                f"After step {self.trainer.global_step}, {MOST_LEFT_OUT} batches in a row were left out: spikes, or not "
-                "finite. The trouble is not in single batches: a lower optimizer.lr, a longer schedule.warmup or a "
+                f"After step {self.trainer.global_step}, {MOST_LEFT_OUT} batches in a row were left out: spikes, or "
+                "not finite. The trouble is not in single batches: a lower optimizer.lr, a longer schedule.warmup or a "
                 "larger watch.spike may help. The last checkpoint is kept."
             )
 

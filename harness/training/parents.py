@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.errors import UserError
+from harness.files import is_whole
 from harness.identity import flat_difference
 from harness.models.vocabulary import grown, origins, same_tokens, tables, transferred
-from harness.rundir import RunDir, is_whole
+from harness.rundir import RunDir
 from harness.training.job import Parent, TrainingJob
 
 if TYPE_CHECKING:

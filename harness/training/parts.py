@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-from harness.rundir import checksum, read_json, write_json
+from harness.files import checksum, read_json, write_json
 from harness.training.world import World
 
 Tensors = Mapping[str, torch.Tensor]

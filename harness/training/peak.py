@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from harness.rundir import cache_folder, read_json, write_json
+from harness.files import cache_folder, read_json, write_json
 
 #: Dense bfloat16 FLOP/s by the makers' data sheets, by a part of the device's name.
 DATA_SHEETS = {

@@ -16,8 +16,8 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
+from harness.files import read_json
 from harness.models.blocks import blocks
-from harness.rundir import read_json
 from harness.schema import TrainerConfig
 from harness.training.checkpoints import TRAINER, Storage
 from harness.training.world import World

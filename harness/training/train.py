@@ -11,8 +11,9 @@ from harness import plugins
 from harness.causes import in_words
 from harness.config import from_mapping
 from harness.errors import UserError
+from harness.files import is_whole
 from harness.lease import LeaseLost
-from harness.rundir import RunDir, is_whole
+from harness.rundir import RunDir
 from harness.schema import RunConfig
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob

@@ -4,6 +4,8 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -181,3 +183,31 @@ def test_batches_take_no_room_in_shared_memory(stream: Stream) -> None:
         t for step in steps(stream, 3, workers=1) for b in step for t in (b.inputs_BT, b.places_B, *b.extra.values())
     ]
     assert not any(tensor.is_shared() for tensor in tensors)
+
+
+def test_a_process_that_fails_ends_though_it_has_workers() -> None:
+    """In a process of its own: the traceback holds on to the loader until the process is at its end."""
+    code = """
+import numpy, torch
+from harness.data.loader import Rows, loader
+from harness.interfaces.batch import Batch, Sequences
+
+class Stream:
+    randomness = None
+    def sequences(self, first, rows):
+        return Sequences(numpy.zeros((rows, 5), int), numpy.zeros((rows, 5), int), numpy.arange(rows))
+
+class Method:
+    def prepare(self, sequences, randomness):
+        tokens = torch.from_numpy(sequences.tokens_BS)
+        return Batch(tokens, tokens, torch.ones(tokens.shape), torch.from_numpy(sequences.places_B))
+
+def failing(batches):
+    next(batches)
+    raise RuntimeError("out of luck")
+
+failing(iter(loader(Stream(), Method(), Rows(2), workers=2)))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 1
+    assert "out of luck" in found.stderr

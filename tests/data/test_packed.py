@@ -12,7 +12,7 @@ from harness.data.files import FileCorpus, fingerprint
 from harness.data.packed import pieces
 from harness.data.shards import write
 from harness.errors import UserError
-from harness.rundir import checksum
+from harness.files import checksum
 from tests.data.corpora import Bytes
 
 ROWS = "".join(f'{{"text": "document {i} {"é" * (i % 7)}"}}\n\n' for i in range(200))

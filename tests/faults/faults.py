@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import lease
-from harness.rundir import RunDir, is_whole
+from harness.files import is_whole
+from harness.rundir import RunDir
 
 ROOT = os.geteuid() == 0
 STEPS = 20

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from harness.composition import run_config
 from harness.config import ConfigError, to_mapping
+from harness.files import new_folder, write_json
 from harness.planning.cost import cost
 from harness.planning.parents import checkpoint_steps, split
 from harness.planning.plan import Plan, resolve
-from harness.rundir import RunDir, new_folder, write_json
+from harness.rundir import RunDir
 
 SMALL = ["experiment=tiny", "tokenizer=bytes", "corpus=synthetic", "data.batch_size=4", "data.sequence_length=32"]
 STEP = 4 * 32

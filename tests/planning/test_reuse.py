@@ -6,10 +6,11 @@ import pytest
 
 from harness.composition import run_config
 from harness.errors import UserError
+from harness.files import new_folder
 from harness.identity import code
 from harness.planning.plan import Plan, resolve
 from harness.planning.reuse import allowed, decide
-from harness.rundir import RunDir, new_folder
+from harness.rundir import RunDir
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from harness.files import write_json
 from harness.interfaces.analysis import Drawing, Finding
 from harness.reports import Report
-from harness.rundir import write_json
 
 SIZES = {24: 7_000, 32: 24_900, 48: 83_100, 64: 195_300}
 LOSS = {

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
+from harness.files import write_json
 from harness.results.query import EVERYTHING, OVERVIEW, query, runs_table, scores_table
-from harness.rundir import RunDir, write_json
+from harness.rundir import RunDir
 
 
 def make_run(

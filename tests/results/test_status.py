@@ -7,8 +7,9 @@ import json
 import pytest
 
 from harness import lease
+from harness.files import write_json
 from harness.results.status import status
-from harness.rundir import RunDir, write_json
+from harness.rundir import RunDir
 
 
 def a_run(runs, id: str, state: str, **more) -> RunDir:

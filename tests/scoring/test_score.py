@@ -13,10 +13,11 @@ import torch
 
 from harness.config import from_mapping, plugin_config, to_mapping
 from harness.errors import RunFailed, UserError
+from harness.files import new_folder, write_json
 from harness.interfaces.corpus import Document
 from harness.interfaces.suite import HeldOut
 from harness.registry import registry
-from harness.rundir import RunDir, new_folder, write_json
+from harness.rundir import RunDir
 from harness.schema import RunConfig
 from harness.scoring.model import LanguageModel
 from harness.scoring.samples import samples_path, write_samples

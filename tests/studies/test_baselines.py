@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from harness.composition import run_config
+from harness.files import write_json
 from harness.planning.plan import dataset
-from harness.rundir import RunDir, write_json
+from harness.rundir import RunDir
 from harness.scoring.ngram import baselines
 from harness.scoring.samples import write_samples
 from harness.studies.baselines import _on_pairs, _paired, _part, levels, seen

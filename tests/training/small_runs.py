@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.config import from_mapping, to_mapping
 from harness.data.dataset import prepare
+from harness.files import write_json
 from harness.models.counting import account
-from harness.rundir import RunDir, write_json
+from harness.rundir import RunDir
 from harness.schema import RunConfig
 from harness.training.job import TrainingJob
 from harness.training.train import train

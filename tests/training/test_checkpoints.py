@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from harness.rundir import RunDir, new_folder, write_json
+from harness.files import new_folder, write_json
+from harness.rundir import RunDir
 from harness.training.checkpoints import (
     due,
     forget_after,

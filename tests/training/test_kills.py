@@ -115,9 +115,9 @@ def killed_at_random(of: TrainingJob, run: RunDir) -> None:
 def killed_while_it_writes(of: TrainingJob, run: RunDir) -> None:
     """The last rank dies in the middle of a checkpoint: before its tensors, after them, or before the rename."""
     where = random.choice(
-        ["write_parts", "write_json", "_rename_folder"] if of.config.trainer.devices == 1 else ["write_parts"]
+        ["write_parts", "write_json", "rename_folder"] if of.config.trainer.devices == 1 else ["write_parts"]
     )
-    owner: Any = rundir if where == "_rename_folder" else checkpoints
+    owner: Any = rundir if where == "rename_folder" else checkpoints
     plain, at = getattr(owner, where), step_of(run) + 2 * KEPT_EVERY
 
     def deadly(path: Path, *arguments: Any) -> Any:

@@ -100,10 +100,10 @@ def test_three_kills_at_random_moments(prepared: TrainingJob, undisturbed: RunDi
     assert_same_end(run, undisturbed)
 
 
-@pytest.mark.parametrize("where", ["write_parts", "write_json", "_rename_folder"])
+@pytest.mark.parametrize("where", ["write_parts", "write_json", "rename_folder"])
 def test_a_kill_while_a_checkpoint_is_written(prepared: TrainingJob, undisturbed: RunDir, tmp_path: Path, where: str):
     run = run_dir(tmp_path / "run", prepared.config)
-    owner = rundir if where == "_rename_folder" else checkpoints
+    owner = rundir if where == "rename_folder" else checkpoints
     plain = getattr(owner, where)
 
     def deadly(path: Path, *arguments: object) -> object:

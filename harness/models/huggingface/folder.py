@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import plugin_config, to_mapping
 from harness.errors import UserError
+from harness.files import checksum, new_folder, read_json, write_json
 from harness.models.huggingface import (
     FAMILIES,
     config_from_transformers,
@@ -21,7 +22,6 @@ from harness.models.huggingface import (
 )
 from harness.models.huggingface.family import OUR_TOKENS, THEIR_HEAD
 from harness.models.huggingface.tokenizer import export_tokenizer
-from harness.rundir import checksum, new_folder, read_json, write_json
 from harness.schema import RunConfig
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.rundir import write_atomic, write_json
+from harness.files import write_atomic, write_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

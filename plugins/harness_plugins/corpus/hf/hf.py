@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import rundir
 from harness.data.cache import cached_folder, digest
 from harness.errors import UserError, suggest
+from harness.files import checksum
 
 if TYPE_CHECKING:
     from harness_plugins.corpus.hf import HuggingFace
@@ -61,7 +61,7 @@ def _looks(file: Path) -> tuple[int, int]:
 @functools.cache
 def _checksum(file: Path, size: int, mtime_ns: int) -> str:
     """Remembered within this process for as long as the file looks the same."""
-    return rundir.checksum(file)
+    return checksum(file)
 
 
 # ----------------------------------------------------------------------------------------- writing

@@ -29,7 +29,7 @@ class LmEvalConfig(SuiteConfig):
             )
 
     def fingerprint(self) -> str:
-        from harness.rundir import checksum
+        from harness.files import checksum
 
         folder = Path(self.include or "")
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if self.include else []

@@ -9,8 +9,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.errors import UserError
+from harness.files import write_atomic
 from harness.models.huggingface.tokenizer import END, write_tokenizer
-from harness.rundir import write_atomic
 
 
 class BytePairTokenizer:

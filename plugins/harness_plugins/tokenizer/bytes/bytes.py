@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from harness.files import write_json
 from harness.models.huggingface.tokenizer import END, write_tokenizer
-from harness.rundir import write_json
 
 
 class ByteTokenizer:

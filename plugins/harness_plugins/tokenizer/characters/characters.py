@@ -8,8 +8,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models
 
 from harness.errors import UserError
+from harness.files import read_json, write_json
 from harness.models.huggingface.tokenizer import END, write_tokenizer
-from harness.rundir import read_json, write_json
 
 #: What an unknown character is decoded to.
 REPLACEMENT = "\ufffd"

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from harness.data.cache import digest
 from harness.errors import UserError
-from harness.rundir import read_json, write_atomic
+from harness.files import read_json, write_atomic
 
 TOKENIZER, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 #: Where older folders name their special tokens, and where those without settings do.
