@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -71,11 +72,8 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[list[Batch]]:  # type: ignore[override]
         found: Any = super().__iter__()
         if not self.num_workers:
-            return found  # type: ignore[no-any-return]
-        for worker in found._workers:
-            # An error that holds on to the iterator leaves its workers to the end of the process, where Python sends
-            # them a SIGTERM, which they ignore, and waits for them.
-            atexit.register(worker.kill)
+            return found
+        atexit.register(_end_workers, weakref.ref(found))
         return map(_as_tensors, found)
 
 
@@ -100,6 +98,15 @@ def _ignore_signals(worker: int) -> None:
     """Ctrl-C and Slurm signal the whole group; the training process decides, and its workers end when it is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _end_workers(iterator: weakref.ref[Any]) -> None:
+    """At the end of the process, where an error's traceback still holds on to the iterator: Python would send its
+    workers a SIGTERM, which they ignore, and wait for them."""
+    if found := iterator():
+        found._shutdown_workers()
+        for worker in found._workers:
+            worker.kill()
 
 
 def _as_it_is(item: Any) -> Any:
