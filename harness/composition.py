@@ -80,6 +80,10 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
             return hydra_compose(name, overrides=for_hydra(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides, name)) from error
+    except AssertionError as error:  # Hydra's own, for a group's choice that is computed and no text
+        raise ConfigError(
+            "The config does not compose: a group's choice is a name, such as optimizer=adamw."
+        ) from error
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:
@@ -135,10 +139,10 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
     if unknown and full_key and full_key.group(1).split(".")[0] == "objective":
         return "The options of an objective stand under method: method.<option>=…, as `--cfg job` shows."
     if unknown and full_key:
-        return f"{full_key.group(1)} is not an option. {suggest(full_key.group(1), _keys(name, overrides))}"
+        return f"{full_key.group(1)} is not an option. {_suggest_key(full_key.group(1), name, overrides)}"
     no_group = re.search(r"Could not override '([^']+)'\.?\s*(?:No match in the defaults list)?", str(error))
     if no_group:
-        return f"{no_group.group(1)} is not an option or a group. {suggest(no_group.group(1), _keys(name, overrides))}"
+        return f"{no_group.group(1)} is not an option or a group. {_suggest_key(no_group.group(1), name, overrides)}"
     place = f" ({full_key.group(1)})" if full_key else ""
     return f"The config does not compose: {_one_line(cause)}{place}."
 
@@ -146,6 +150,13 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
 def _options(group: str) -> list[str]:
     """Every name that can be chosen in a group: registered plugins and YAML presets."""
     return [name for name, _ in group_options(group)]
+
+
+def _suggest_key(key: str, name: str, overrides: Sequence[str]) -> str:
+    """The nearest of all keys and groups; where none is near, what keys begin with."""
+    keys = [*_keys(name, overrides), *groups()]
+    near = suggest(key, keys)
+    return near if near.startswith("Did you mean") else suggest(key, {known.split(".")[0].split("/")[0] for known in keys})
 
 
 def _keys(name: str, overrides: Sequence[str]) -> list[str]:

@@ -143,6 +143,7 @@ WRONG = {
     "a new key in a group": (["train", "+architecture.b=1"], "architecture.b is not an option"),
     "an objective's option": (["train", "objective.x=1"], "stand under method"),
     "no folder for the runs": (["train", "runs="], "runs is empty"),
+    "a group's choice that is a number": (["train", "+architecture/attention=${root:4}"], "a group's choice is a name"),
     "a broken interpolation": (["train", "architecture.width=${nothing}"], "nothing"),
     **{
         f"an unknown {group}": (["train", f"{group}=no_such_thing"], f"{group}=no_such_thing is unknown. Known are ")
