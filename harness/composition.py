@@ -156,7 +156,9 @@ def _suggest_key(key: str, name: str, overrides: Sequence[str]) -> str:
     """The nearest of all keys and groups; where none is near, what keys begin with."""
     keys = [*_keys(name, overrides), *groups()]
     near = suggest(key, keys)
-    return near if near.startswith("Did you mean") else suggest(key, {known.split(".")[0].split("/")[0] for known in keys})
+    return (
+        near if near.startswith("Did you mean") else suggest(key, {known.split(".")[0].split("/")[0] for known in keys})
+    )
 
 
 def _keys(name: str, overrides: Sequence[str]) -> list[str]:

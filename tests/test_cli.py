@@ -140,6 +140,11 @@ WRONG = {
     "an unknown option": (["train", "architecture.widht=3"], "Did you mean architecture.width?"),
     "an unknown group": (["train", "architectur=llama"], "Did you mean architecture"),
     "a new key": (["train", "+a.b=1"], "a is not an option"),
+    "a group, misspelt": (["train", "experimnt=tiny"], "Did you mean experiment?"),
+    "a key near to none": (
+        ["train", "foo=1"],
+        "foo is not an option. Known are analysis, architecture, budget, corpus, ",
+    ),
     "a new key in a group": (["train", "+architecture.b=1"], "architecture.b is not an option"),
     "an objective's option": (["train", "objective.x=1"], "stand under method"),
     "no folder for the runs": (["train", "runs="], "runs is empty"),

@@ -119,8 +119,9 @@ def why(words: list[str], verb: Verb) -> int:
     print(f"run {plan.id}: {decision.action}. {decision.reason}")
     if len(rest) == 1 and "=" not in rest[0] and plan.id != run.id:
         print(f"Its data or the meaning of its config has changed since it was made as {run.id}.")
-    print(json.dumps(plan.identity, indent=1, sort_keys=True))
     scores = {(row["suite"], row["checkpoint"]) for row in decision.run.scores()}
     for suite, checkpoint in sorted(scores):
         print(f"scored: {suite} at step {checkpoint}")
+    print("What determines its result:")
+    print(json.dumps(plan.identity, indent=1, sort_keys=True))
     return 0
