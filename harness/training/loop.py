@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
+from harness.config import ConfigError
 from harness.data.loader import ENDLESS
 from harness.errors import RunFailed
 from harness.interfaces.batch import Batch
@@ -120,6 +121,11 @@ class Loop(LightningModule):
         chosen = trained(self.model, self._optimizer_config)
         self.trained = [one.parameter for one in chosen]
         self.optimizer = self._optimizer_config.build(chosen)
+        if any("peak_lr" not in group for group in self.optimizer.param_groups):
+            raise ConfigError(
+                f"optimizer={self._optimizer_config.name} makes groups of parameters without peak_lr, the learning rate "
+                "that the schedule multiplies. harness.models.groups.grouped makes groups that have it."
+            )
         return self.optimizer
 
     def parameter_names(self) -> dict[int, str]:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from small_runs import config, job
 
+from harness.config import ConfigError
 from harness.interfaces.batch import Batch
 from harness.training.fit import build_loop
 from harness.training.loop import Loop, Step
@@ -139,3 +140,11 @@ def test_the_schedule_sets_each_groups_rate_from_its_own_peak(text: Path):
     loop._update(4)
     factor = loop.schedule.factor(4, 10)
     assert [group["lr"] for group in loop.optimizer.param_groups] == [0.01 * factor, 5.0 * factor]
+
+
+def test_an_optimizer_whose_groups_name_no_peak_rate_is_told(text: Path, monkeypatch: pytest.MonkeyPatch):
+    loop = build_loop(job(config(text), steps=10))
+    plain = torch.optim.SGD([next(loop.model.parameters())], lr=0.1)
+    monkeypatch.setattr(type(loop._optimizer_config), "build", lambda self, parameters: plain)
+    with pytest.raises(ConfigError, match=r"optimizer=adamw makes groups.*without peak_lr"):
+        loop.configure_optimizers()

@@ -35,7 +35,7 @@ class Samples(Callback):
             share_out_again(pl_module.model)
         row = {"step": step, "event": "sample", "prompt": self.watch.sample_prompt, "text": tokenizer.decode(new)}
         self.run.append_metrics([row])
-        self.recorder.progress.say(f"step {step}: {row['prompt']}{row['text']!r}")
+        self.recorder.progress.say(f"{self.run.id}: step {step} writes {row['prompt'] + row['text']!r}")
 
     def _continued(self, model: Any, prompt: list[int], step: int, end: int) -> list[int]:
         _, _, noise = self.job.seeds
