@@ -123,8 +123,8 @@ class Loop(LightningModule):
         self.optimizer = self._optimizer_config.build(chosen)
         if any("peak_lr" not in group for group in self.optimizer.param_groups):
             raise ConfigError(
-                f"optimizer={self._optimizer_config.name} makes groups of parameters without peak_lr, the learning rate "
-                "that the schedule multiplies. harness.models.groups.grouped makes groups that have it."
+                f"optimizer={self._optimizer_config.name} makes groups of parameters without peak_lr, the learning "
+                "rate that the schedule multiplies. harness.models.groups.grouped makes groups that have it."
             )
         return self.optimizer
 
