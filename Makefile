@@ -41,7 +41,7 @@ check: install
 	$(BIN)/python -m pytest tests/contracts tests/docs
 
 fuzz: install
-	$(BIN)/python -m tests.fuzz.fuzz --seconds 60
+	$(BIN)/python -m tests.fuzz.fuzz --seconds 60 $(if $(SEED),--seed $(SEED))
 
 bench: install
 	for script in bench/*.py; do $(BIN)/python $$script || exit 1; done

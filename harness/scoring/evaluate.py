@@ -27,6 +27,9 @@ from harness.scoring.statistics import RATIOS, standard_error
 #: The seed with which lm-eval draws few-shot examples.
 FEWSHOT_SEED = 1234
 
+#: The methods by which a task makes text of a document.
+RENDERED = ("doc_to_text", "doc_to_target", "doc_to_choice")
+
 
 @dataclass(frozen=True)
 class Value:
@@ -59,8 +62,9 @@ class Prepared:
                 if task.config.num_fewshot is None:
                     task.set_config("num_fewshot", 0)
                 task.set_fewshot_seed(FEWSHOT_SEED)
-                for name in ("doc_to_text", "doc_to_target", "doc_to_choice"):
-                    setattr(task, name, _Rendered(getattr(task, name)))
+                for name in RENDERED:
+                    if hasattr(task, name):
+                        setattr(task, name, _Rendered(getattr(task, name)))
                 task.build_all_requests(limit=limit, rank=0, world_size=1)
         self.encoder.encode_ahead(_texts(self.instances()))
 

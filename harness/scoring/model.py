@@ -33,6 +33,8 @@ Answer = tuple[float, bool]
 LOGIT_ROWS = 512
 #: Requests in one forward pass: as many as a GPU wants; as few as leave a small model's activations in a core's cache.
 BATCH = {"cpu": 32, "cuda": 64}
+#: So many times as many rows are generated at once: each step sees one token of each.
+GENERATED = 4
 
 
 class LanguageModel(TemplateLM):
@@ -99,7 +101,7 @@ class LanguageModel(TemplateLM):
             totals[owner] += log_likelihood
         return totals
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _loglikelihood_tokens(self, requests: list[TokenRequest], **kwargs: Any) -> list[Answer]:
         for texts, context, continuation in requests:
             self._refuse_what_cannot_be_scored(texts, context, continuation)
@@ -146,7 +148,7 @@ class LanguageModel(TemplateLM):
 
     # ------------------------------------------------------------------------------------- generation
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         answers: dict[int, str] = {}
         groups: dict[str, list[int]] = {}
@@ -156,7 +158,7 @@ class LanguageModel(TemplateLM):
         for same_settings in groups.values():
             settings = self._settings(requests[same_settings[0]].args[1])
             longest_first = sorted(same_settings, key=lambda i: -len(prompts[i]))
-            for batch in batched(longest_first, self.batch_size):
+            for batch in batched(longest_first, GENERATED * self.batch_size):
                 answers.update(zip(batch, self._generate([prompts[i] for i in batch], settings), strict=True))
                 self.progress(len(batch))
         return [answers[i] for i in range(len(requests))]
