@@ -143,7 +143,10 @@ class LanguageModel(TemplateLM):
         for hidden_nC, targets_n in zip(hidden_NC.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True):
             logits_nV = self.model.heads["language_model"](hidden_nC[None])[0].float()
             log_likelihoods.append(logits_nV.log_softmax(-1).gather(-1, targets_n[:, None])[:, 0])
-            greedy.append(logits_nV.argmax(-1) == targets_n)
+            # The largest logit is found faster than its place, which is asked for only where two may be equal.
+            largest_n = logits_nV.gather(-1, targets_n[:, None])[:, 0] == logits_nV.amax(-1)
+            largest_n[largest_n.clone()] = logits_nV[largest_n].argmax(-1) == targets_n[largest_n]
+            greedy.append(largest_n)
         return torch.cat(log_likelihoods), torch.cat(greedy)
 
     # ------------------------------------------------------------------------------------- generation

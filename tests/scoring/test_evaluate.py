@@ -166,6 +166,16 @@ def test_a_second_model_finds_the_requests_made(items: dict[str, Any], tokenizer
     assert first.asked == second.asked == prepared.requests()
 
 
+def test_templates_are_rendered_once_for_all_models(
+    items: dict[str, Any], tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, rendered = Prepared(items, tokenizer), []
+    first = prepared.evaluate(Oracle())
+    monkeypatch.setattr("lm_eval.api.task.utils.apply_template", lambda *words: rendered.append(words))
+    second = prepared.evaluate(Oracle())
+    assert (second.values, rendered) == (first.values, [])
+
+
 def test_choices_have_continuous_twins(items: dict[str, Any], tokenizer: Any) -> None:
     """Recomputed from the samples: the right choice's share of the probability, and its lead."""
     scored = Prepared({"choice": items["choice"]}, tokenizer).evaluate(Oracle())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from pathlib import Path
@@ -131,6 +132,16 @@ def test_a_greedy_continuation_is_known_as_such(both: tuple[Any, Any], tokenizer
     tokens = [(None, tokenizer.encode("def x"), [token]), (None, tokenizer.encode("def x"), [(token + 1) % VOCABULARY])]
     assert [greedy for _, greedy in ours._loglikelihood_tokens(tokens)] == [True, False]
     assert [greedy for _, greedy in theirs._loglikelihood_tokens(tokens, disable_tqdm=True)] == [True, False]
+
+
+def test_of_equal_logits_the_first_is_the_greedy_one(both: tuple[Any, Any], tokenizer: Any) -> None:
+    """As in lm-eval, which takes the place of the largest; in bfloat16 two are often equal."""
+    model = copy.deepcopy(both[1])
+    for parameter in model.parameters():
+        parameter.detach().zero_()
+    ours = LanguageModel(model, Encoder(tokenizer), LENGTH)
+    found = ours._loglikelihood_tokens([(None, [5], [token]) for token in (0, 1, VOCABULARY - 1)])
+    assert [greedy for _, greedy in found] == [True, False, False]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
