@@ -40,7 +40,7 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
 
 
 def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
-    from harness.training.fit import device_of
+    from harness.training.device import device_of
 
     device_of(plan.config.trainer)  # what the machine has not is said before anything is written
     if plan.config.tracker is not None:

@@ -37,7 +37,7 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
 
 def machine_rate(config: RunConfig) -> tuple[float, str]:
     """FLOP/s that one device of this machine is expected to reach, and how that was arrived at."""
-    from harness.training.fit import device_of
+    from harness.training.device import device_of
     from harness.training.peak import peak
 
     machine = peak(device_of(config.trainer), config.trainer.precision, config.trainer.threads)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from lightning.pytorch.plugins.precision import HalfPrecision, MixedPrecision, P
 
 from harness import plugins
 from harness.data.loader import Rows, loader
-from harness.errors import UserError
 from harness.interfaces.batch import Batch
 from harness.rundir import RunDir
 from harness.schema import TrainerConfig
@@ -106,23 +104,6 @@ def build_loop(job: TrainingJob, world: World | None = None) -> Loop:
         model, method, config.optimizer, config.schedule, batches,
         steps=job.steps, noise_seed=noise, trainer=config.trainer, world=world,
     )  # fmt: skip
-
-
-def device_of(config: TrainerConfig) -> torch.device:
-    """This process's device. Raises UserError for what the machine has not."""
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asking leaves CUDA untouched, so that we may fork
-    if config.deterministic:  # read once, at the first product: also one that only measures the machine
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    there = torch.cuda.is_available()
-    if config.accelerator == "gpu" and not there:
-        raise UserError("trainer.accelerator=gpu, but PyTorch sees no GPU here. Say trainer.accelerator=cpu, or auto.")
-    if config.accelerator == "cpu" or not there:
-        if config.precision == "fp16":
-            raise UserError("trainer.precision=fp16 needs a GPU. On the CPU say trainer.precision=bf16, or fp32.")
-        return torch.device("cpu")
-    if torch.cuda.device_count() < config.devices:
-        raise UserError(f"trainer.devices={config.devices}, but PyTorch sees {torch.cuda.device_count()} GPUs here.")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) if config.devices > 1 else 0)
 
 
 def _trainer(

@@ -76,8 +76,9 @@ def _train(
     import torch
 
     from harness.training.checkpoints import forget_after
+    from harness.training.device import device_of
     from harness.training.fingerprint import fingerprint, followed
-    from harness.training.fit import device_of, fit
+    from harness.training.fit import fit
     from harness.training.held_out import evaluate
     from harness.training.parents import checkpoint
     from harness.training.peak import CONVENTION, Peak, peak
