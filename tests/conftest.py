@@ -1,7 +1,11 @@
 """One thread each, one cache for the whole session, and nothing from the person's own environment."""
 
 import os
+import signal
+import threading
 
+if threading.current_thread() is threading.main_thread():  # a shell's background job would have SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("HARNESS_PLUGINS", None)
 

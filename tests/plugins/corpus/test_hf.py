@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import datasets
-import httpx
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import RepositoryNotFoundError
@@ -204,7 +203,7 @@ def hub(monkeypatch, answer):
 
 
 def test_an_unknown_name_on_the_hub_is_told(monkeypatch):
-    response = httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
+    response = SimpleNamespace(status_code=404, headers={}, request=SimpleNamespace())
     hub(monkeypatch, RepositoryNotFoundError("404", response=response))
     with pytest.raises(UserError, match=r"some/where: there is no such folder here and no such data set on the Hub"):
         texts("some/where")
