@@ -123,7 +123,7 @@ def test_a_strangers_plugins_are_used_by_name_and_overridden(harness):
     run = next((harness.work / "runs").glob("*/manifest.json")).parent
     config = json.loads((run / "config.json").read_text())
     assert config["architecture"]["attention"] == {"name": "mean", "heads": 1, "gain": 0.5}
-    assert config["method"] == {"name": "skip", "distance": 3}
+    assert config["method"] == {"name": "skip", "distance": 3, "logits_chunk": None}
     scores = json.loads((run / "scores.json").read_text())
     assert {(s["suite"], s["task"], s["metric"], s["n"]) for s in scores} == {("counting", "counting", "accuracy", 3)}
 
