@@ -112,7 +112,7 @@ class Turns(Callback):
 #: What can be watched, each at every step so that the cost of one look is seen; validation is one of its own.
 WATCHED = {
     "nothing asked for": {},
-    "watch.on_spike=skip": {"on_spike": "skip"},
+    "watch.on_spike=skip": {"on_spike": "skip", "spike": 1e9},
     "watch.norms_every=1": {"norms_every": 1},
     "watch.activations_every=1": {"activations_every": 1},
     "watch.sample_every=1, 8 tokens": {"sample_every": 1, "sample_tokens": 8},

@@ -104,6 +104,17 @@ def test_skipping_ends_where_every_batch_is_bad(text: Path, tmp_path: Path, monk
     assert RunDir(tmp_path / "run").last_whole_checkpoint() is not None
 
 
+def test_skipping_lets_a_lasting_rise_through(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is not the batches that are at fault then: to leave out all that follow would be to stand still."""
+    steps = 2 * ENOUGH
+    bad_batches(monkeypatch, *range(ENOUGH, 500))
+    run, result = do(text, tmp_path / "run", steps, watch={"on_spike": "skip"})
+    left_out = [row["left_out"] for row in run.events("spike")]
+    assert left_out == list(range(ENOUGH, ENOUGH + len(left_out)))
+    assert 0 < len(left_out) <= ENOUGH + 1
+    assert result["steps"] == steps
+
+
 def test_divergence_is_told_once(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     bad_batches(monkeypatch, *range(100, 400), factor=12.0)
     run, _ = do(text, tmp_path / "run", steps=240)

@@ -35,17 +35,26 @@ class RolledBack(Exception):
 
 
 class Window:
-    """The last values of one quantity, and how far a new one stands above them."""
+    """The last finite values of one quantity, and how far a new one stands above them. Those of batches that were left
+    out are among them: where it is not the batch that is at fault but what the model has come to, the median follows,
+    and training goes on."""
 
-    def __init__(self, values: list[float] | None = None) -> None:
+    def __init__(self, values: list[float] | None = None, left_out: list[bool] | None = None) -> None:
         self.values: deque[float] = deque(values or [], maxlen=WINDOW)
+        self.left_out: deque[bool] = deque(left_out or [False] * len(self.values), maxlen=WINDOW)
+
+    def append(self, value: float, left_out: bool = False) -> None:
+        if math.isfinite(value):
+            self.values.append(value)
+            self.left_out.append(left_out)
 
     def above(self, value: float) -> float:
         """In robust standard deviations above the median; infinite for what is not finite, 0 where little is known or
-        it is no higher than all of them."""
+        it is no higher than one that was trained on."""
         if not math.isfinite(value):
             return math.inf
-        if len(self.values) < ENOUGH or value <= max(self.values):
+        trained = (v for v, out in zip(self.values, self.left_out, strict=True) if not out)
+        if len(self.values) < ENOUGH or value <= max(trained, default=-math.inf):
             return 0.0
         median, deviation = self.location()
         return (value - median) / deviation
@@ -58,8 +67,9 @@ class Window:
 
 
 class Spikes(Callback):
-    """A spike: a loss or gradient norm above all of the last `WINDOW` steps and more than `watch.spike` deviations
-    above their median. Divergence: the median itself has risen so far above its lowest; it is told once.
+    """A spike: a loss or gradient norm above all that was trained on in the last `WINDOW` steps and more than
+    `watch.spike` deviations above their median. Divergence: the median itself has risen so far above its lowest; it is
+    told once.
 
     With on_spike=record values are looked at when they are read anyway; otherwise at each step, before the update, and
     a loss that is not finite is a spike like any other.
@@ -75,11 +85,11 @@ class Spikes(Callback):
             recorder.see = self.see
 
     def state_dict(self) -> dict[str, Any]:
-        windows = {name: list(window.values) for name, window in self.windows.items()}
+        windows = {name: [list(window.values), list(window.left_out)] for name, window in self.windows.items()}
         return {"windows": windows, "lowest": self.lowest, "diverged": self.diverged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.windows = {name: Window(values) for name, values in state_dict["windows"].items()}
+        self.windows = {name: Window(*window) for name, window in state_dict["windows"].items()}
         self.lowest = tuple(state_dict["lowest"]) if state_dict["lowest"] else None
         self.diverged = state_dict["diverged"]
 
@@ -109,9 +119,9 @@ class Spikes(Callback):
             deviations = {name: round(value, 1) for name, value in above.items() if math.isfinite(value)}
             row = {"step": step - bool(more), "event": "spike", **told, "deviations": deviations, **(more or {})}
             self.run.append_metrics([row])
+        for name, window in self.windows.items():
+            window.append(values[name], left_out=spike and self.acts)
         if not spike or not self.acts:
-            for name, window in self.windows.items():
-                window.values.append(values[name])
             self._look_for_divergence(step)
         return spike
 
