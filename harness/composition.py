@@ -14,7 +14,7 @@ from harness.errors import suggest
 from harness.help import group_of, group_options, groups
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
-from harness.registry import registry
+from harness.registry import METHOD, METHODS, registry
 from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig, SyncConfig
 
 C = TypeVar("C", bound=Config)
@@ -50,7 +50,7 @@ def prepare_hydra() -> None:
     for (kind, _), owners in registry().entries.items():
         for owner in owners:
             name = owner.name if len(owners) == 1 else f"{owner.distribution}:{owner.name}"
-            package = "method" if kind == "objective" else None
+            package = METHOD if kind in METHODS else None
             store.store(group=group_of(kind), name=name, node={**_node(owner.config), "name": name}, package=package)
     if not any(p.__name__ == "HarnessSearchPath" for p in Plugins.instance().discover(SearchPathPlugin)):
         Plugins.instance().register(HarnessSearchPath)
@@ -87,9 +87,14 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:
-    """``group=null`` means none of the group, which Hydra writes as ``~group``. An id is text, though Hydra would read
-    12345e678901 as a number."""
+    """``group=null`` means none of the group, which Hydra writes as ``~group``. An alignment takes the place of the
+    objective. An id is text, though Hydra would read 12345e678901 as a number."""
     known = {group_of(kind) for kind in KINDS} | set(groups())
+    chosen = [word.split("=")[0] for word in words if word.split("=")[0] in METHODS]
+    if chosen and chosen[-1] == "alignment":
+        words = [*(word for word in words if not word.startswith("objective=")), "objective=null"]
+    else:
+        words = [word for word in words if not word.startswith("alignment=")]
     none = [f"~{word[:-5]}" if word.endswith("=null") and word[:-5] in known else word for word in words]
     return [re.sub(r"(?<=[=,])[0-9a-f]+(@\d+)?(?=,|$)", r"'\g<0>'", w) if _IDS.match(w) else w for w in none]
 
@@ -136,8 +141,8 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
         return f"{where}={asked} is unknown. {suggest(asked, _options(where))}{registry().trouble()}"
     unknown = re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", str(cause))
     full_key = re.search(r"full_key: (\S+)", str(cause))
-    if unknown and full_key and full_key.group(1).split(".")[0] == "objective":
-        return "The options of an objective stand under method: method.<option>=…, as `--cfg job` shows."
+    if unknown and full_key and (method := full_key.group(1).split(".")[0]) in METHODS:
+        return f"The options of an {method} stand under method: method.<option>=…, as `--cfg job` shows."
     if unknown and full_key:
         return f"{full_key.group(1)} is not an option. {_suggest_key(full_key.group(1), name, overrides)}"
     no_group = re.search(r"Could not override '([^']+)'\.?\s*(?:No match in the defaults list)?", str(error))

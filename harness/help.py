@@ -15,7 +15,11 @@ from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
 from harness.registry import registry
 
-PARTS = ("attention", "position", "feedforward", "norm", "head")
+#: Kinds that stand at the level of another one.
+WITHIN = {
+    **dict.fromkeys(("attention", "position", "feedforward", "norm", "head"), "architecture"),
+    "reward": "alignment",
+}
 
 
 def kind_of(group: str) -> str:
@@ -24,7 +28,7 @@ def kind_of(group: str) -> str:
 
 def group_of(kind: str) -> str:
     """The Hydra group in which a kind's names are chosen: parts stand at the architecture's level."""
-    return f"architecture/{kind}" if kind in PARTS else kind
+    return f"{WITHIN[kind]}/{kind}" if kind in WITHIN else kind
 
 
 def preset_folders() -> list[Path]:

@@ -54,6 +54,26 @@ def register_objective() -> Configs:
 
 
 @hookspec
+def register_alignment() -> Configs:
+    """Names and `AlignmentConfig` classes: what people or programs prefer, to a loss."""
+
+
+@hookspec
+def register_reward() -> Configs:
+    """Names and `RewardConfig` classes: a prompt and what was generated to a number."""
+
+
+@hookspec
+def register_adapter() -> Configs:
+    """Names and `AdapterConfig` classes: few parameters beside a model that stays as it is."""
+
+
+@hookspec
+def register_quantizer() -> Configs:
+    """Names and `QuantizerConfig` classes: weights in fewer bits."""
+
+
+@hookspec
 def register_optimizer() -> Configs:
     """Names and `OptimizerConfig` classes: gradients to updates."""
 

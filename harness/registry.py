@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from harness.errors import UserError, suggest
 
+#: What the two kinds that turn data and model into a loss are called together.
+METHOD, METHODS = "method", ("objective", "alignment")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -32,6 +35,8 @@ class Registry:
 
     def names(self, kind: str) -> list[str]:
         """The names by which something of this kind can be chosen."""
+        if kind == METHOD:
+            return sorted(name for of in METHODS for name in self.names(of))
         found = []
         for (of_kind, name), owners in self.entries.items():
             if of_kind == kind:
@@ -39,7 +44,10 @@ class Registry:
         return sorted(found)
 
     def entry(self, kind: str, name: str) -> Entry:
-        """Raises UserError if nobody, or more than one distribution, owns the name."""
+        """kind: also `method`, which is an objective or an alignment. Raises UserError if nobody, or more than one
+        distribution, owns the name."""
+        if kind == METHOD:
+            kind = next((of for of in METHODS if name in self.names(of)), METHOD)
         distribution, _, bare = name.rpartition(":")
         owners = [e for e in self.entries.get((kind, bare), []) if distribution in ("", e.distribution)]
         if len(owners) == 1:

@@ -9,8 +9,9 @@ from typing import Any, Self
 from harness.config import MISSING, Config, ConfigError, fields_of, option, section, slot
 from harness.errors import suggest
 
-#: What a run may start from.
-ROLES = ("init", "continue")
+#: What a run may start from, and what it may lean on.
+STARTS = ("init", "continue")
+ROLES = (*STARTS, "reference")
 
 #: What PyTorch's generators take.
 SEEDS: dict[str, Any] = {"minimum": 0, "maximum": 2**63 - 1}
@@ -33,12 +34,27 @@ class DataConfig(Config):
     batch_size: int = option(8, "sequences in one optimizer step, over all devices", minimum=1)
     attend_across_documents: bool = option(True, "whether attention crosses documents packed into one sequence")
     held_out: float = option(0.05, "share of documents held out, by hash of their text", minimum=0.0, maximum=0.9)
+    template: str = option(
+        "plain", "how examples are written out. plain: their texts as they are; chat: with who speaks; tokenizer: by "
+        "the tokenizer's own chat template",
+        neutral="plain", choices=("plain", "chat", "tokenizer"),
+    )  # fmt: skip
+    retrain_tokenizer: bool = option(
+        False, "whether a tokenizer learns from the corpus anew where parents has one of the same settings",
+        identity=False,
+    )  # fmt: skip
     workers: int = option(0, "processes that prepare batches; 0: the training process", identity=False, minimum=0)
 
 
 @dataclass(kw_only=True)
 class BudgetConfig(Config):
-    """How long to train, rounded up to whole steps. `tokens` wins over `flops`, both over `tokens_per_parameter`."""
+    """How long to train, in whole steps, rounded up. One of the first four, or else `tokens_per_parameter`."""
+
+    steps: int | None = option(None, "optimizer steps; null: from what follows", minimum=1, maximum=10**12)
+    epochs: float | None = option(
+        None, "times through the data, through the source that is used up last; null: from what follows", minimum=0.0,
+        maximum=1e6,
+    )  # fmt: skip
 
     tokens: int | None = option(None, "training tokens; null: from what follows", minimum=1, maximum=10**15)
     flops: float | None = option(
@@ -158,13 +174,14 @@ class RunConfig(Config):
     data: DataConfig = section(DataConfig, "tokens to batches")
     architecture: Any = slot("architecture", "the model")
     scale: ScaleConfig = section(ScaleConfig, "the rung of a ladder", identity=False)
-    method: Any = slot("objective", "what turns data and model into a loss")
+    method: Any = slot("method", "what turns data and model into a loss: an objective or an alignment")
     optimizer: Any = slot("optimizer", "how gradients become updates")
     schedule: Any = slot("schedule", "the learning rate over the run")
     budget: BudgetConfig = section(BudgetConfig, "how long to train", identity=False)  # the steps stand for it
     parents: dict[str, str | None] = option(
         dict.fromkeys(ROLES), "what the run starts from, by role: a run as <id>[@step], or a folder of transformers. "
-        "init: weights; continue: weights, optimizer and place in the stream",
+        "init: weights; continue: weights, optimizer and place in the stream; reference: the model that an alignment "
+        "stays near, null: init",
         identity=False,  # their ids stand for them
     )  # fmt: skip
     trainer: TrainerConfig = section(TrainerConfig, "how the run is carried out")
@@ -187,8 +204,13 @@ class RunConfig(Config):
         for role in self.parents:
             if role not in ROLES:
                 raise ConfigError(f"parents.{role} is no role of a parent. {suggest(role, ROLES)}")
-        if all(self.parents.get(role) for role in ROLES):
+        if all(self.parents.get(role) for role in STARTS):
             raise ConfigError("parents.init and parents.continue both give the weights: choose one.")
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens that the model sees in one optimizer step."""
+        return int(self.data.batch_size * self.data.sequence_length * self.method.rows())
 
     def with_seeds(self) -> Self:
         """The config with every seed spelled out."""

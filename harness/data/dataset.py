@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,19 @@ from typing import overload
 
 import numpy as np
 
+from harness.config import ConfigError
 from harness.data.cache import cached_folder, digest, made_by
+from harness.data.cells import Cut
 from harness.data.order import Permutation, quantise
 from harness.data.shards import Progress, Shards, Side, shards
 from harness.data.split import is_held_out
-from harness.data.stream import Part, Stream, sequences_in
+from harness.data.stream import Part, Stream
 from harness.errors import UserError
 from harness.files import CHECKSUMS, checksum
 from harness.interfaces.batch import Sequences
-from harness.interfaces.corpus import Corpus, CorpusConfig, Document, Source
+from harness.interfaces.corpus import DOCUMENTS, Corpus, CorpusConfig, Document, Source
 from harness.interfaces.suite import HeldOut
-from harness.interfaces.tokenizer import Tokenizer, TokenizerConfig
+from harness.interfaces.tokenizer import Tokenizer
 from harness.schema import RunConfig
 
 #: Bytes of training text that a tokenizer is trained on, at most.
@@ -29,17 +32,30 @@ SAMPLE_BYTES = 16_000_000
 VALIDATION_SEED = 0
 
 
-def fingerprint(config: RunConfig) -> str:
+def fingerprint(config: RunConfig, inherited: Path | None = None) -> str:
     """A hash of all that determines the data but its order: the sources' content, their shares, the tokenizer, the
-    split. Reads the content, tokenises nothing. Raises UserError where the content cannot be read."""
-    return digest({**_content(config.corpus, config.data.held_out), "tokenizer": config.tokenizer.fingerprint()})
+    split, the template. Reads the content, tokenises nothing. inherited: the folder of another run's tokenizer, which
+    this one uses. Raises UserError where the content cannot be read."""
+    tokenizer = checksum(inherited / CHECKSUMS) if inherited else config.tokenizer.fingerprint()
+    template = {} if form_of(config.corpus) == DOCUMENTS else {"template": config.data.template}
+    return digest({**content(config), "tokenizer": tokenizer, **template})
 
 
-def _content(corpus: CorpusConfig, held_out: float) -> dict[str, object]:
-    sources = corpus.mixture()
+def content(config: RunConfig) -> dict[str, object]:
+    """What of the data does not depend on the tokenizer."""
+    sources = config.corpus.mixture()
     counts = quantise([source.weight for source in sources]).tolist()
-    content = [[s.name, s.corpus.fingerprint(), n] for s, n in zip(sources, counts, strict=True)]
-    return {"sources": content, "held_out": held_out}
+    listed = [[s.name, s.corpus.fingerprint(), n] for s, n in zip(sources, counts, strict=True)]
+    return {"sources": listed, "held_out": config.data.held_out}
+
+
+def form_of(corpus: CorpusConfig) -> str:
+    """What its documents are. Raises ConfigError for a mix of several forms."""
+    forms = {source.name: source.corpus.form() for source in corpus.mixture()}
+    if len(set(forms.values())) > 1:
+        said = ", ".join(f"{name} {form}" for name, form in forms.items())
+        raise ConfigError(f"corpus={corpus.name} mixes several forms: {said}. A method reads one of them.")
+    return next(iter(forms.values()))
 
 
 @dataclass(frozen=True)
@@ -54,29 +70,36 @@ class Loaded:
 class Dataset:
     """What a run trains and is scored on.
 
-    fingerprint: see the function. tokenizer_folder: the tokenizer's files, in the cache.
+    fingerprint: see the function. tokenizer_folder: the tokenizer's files. cut: what stands at one place of the stream.
+    template: how examples are written out; None: documents are not. rows: what the model sees of one place.
     """
 
     tokenizer: Tokenizer
     tokenizer_folder: Path
     sources: Sequence[Loaded]
-    sequence_length: int
+    cut: Cut
     fingerprint: str
+    template: str | None = None
+    rows: int = 1
+
+    @property
+    def sequence_length(self) -> int:
+        return self.cut.length
 
     def stream(self, seed: int) -> Stream:
-        """The endless training stream. Raises UserError where a source has no whole sequence."""
+        """The endless training stream. Raises UserError where a source fills not one place."""
         parts = [Part(s.source.name, s.shards.train, s.source.weight) for s in self.sources]
-        return Stream(parts, self.sequence_length, seed)
+        return Stream(parts, self.cut, seed)
 
     def validation(self, at_most: int) -> Sequences:
         """Held-out sequences in the sources' proportions, none twice, the same for every seed; the first ones of
         any larger number. Sources without a whole held-out sequence are left out; there may be none at all."""
         parts = [Part(s.source.name, s.shards.held_out, s.source.weight) for s in self.sources]
-        parts = [part for part in parts if sequences_in(part.side, self.sequence_length)]
+        parts = [part for part in parts if len(self.cut(part.side))]
         if not parts:
             empty = np.zeros((0, self.sequence_length + 1), dtype=np.int64)
-            return Sequences(empty, empty.copy(), np.zeros(0, dtype=np.int64))
-        stream = Stream(parts, self.sequence_length, VALIDATION_SEED)
+            return Sequences(empty, empty.copy(), np.zeros(0, dtype=np.int64), empty.astype(np.uint8))
+        stream = Stream(parts, self.cut, VALIDATION_SEED)
         return stream.sequences(0, min(at_most, stream.first_repeat()))
 
     @functools.cached_property
@@ -95,14 +118,25 @@ class Dataset:
         """How often a budget of training tokens goes through each source."""
         return {name: drawn / size for name, (drawn, size) in self._drawn(tokens).items()}
 
+    def places(self, epochs: float) -> int:
+        """Places of the stream after which every source has been gone through so often."""
+        stream = self.stream(0)
+        lasts = [max(0, math.ceil(epochs * size) - 1) for size in stream.sizes]
+        return max(stream.mixture.place_of(source, last) for source, last in enumerate(lasts)) + 1
+
     def distinct(self, tokens: int) -> int:
         """Training tokens that a budget sees, repeats not counted."""
-        return sum(min(drawn, size) * self.sequence_length for drawn, size in self._drawn(tokens).values())
+        return sum(min(drawn, size) * self.place_tokens for drawn, size in self._drawn(tokens).values())
+
+    @property
+    def place_tokens(self) -> int:
+        """Tokens that the model sees of one place."""
+        return self.sequence_length * self.rows
 
     def _drawn(self, tokens: int) -> dict[str, tuple[int, int]]:
-        """Of each source, the sequences that a budget draws and those that there are."""
+        """Of each source, the places that a budget draws and those that there are."""
         stream = self.stream(0)
-        drawn = stream.mixture.counts_before(-(-tokens // self.sequence_length))
+        drawn = stream.mixture.counts_before(-(-tokens // self.place_tokens))
         return {part.name: (int(n), size) for part, n, size in zip(stream.parts, drawn, stream.sizes, strict=True)}
 
     @property
@@ -137,33 +171,36 @@ class Documents(Sequence[Document]):
         return next(iter(self._corpus().read(number, number + 1)))
 
 
-def prepare(config: RunConfig, progress: Progress | None = None) -> Dataset:
+def prepare(config: RunConfig, progress: Progress | None = None, inherited: Path | None = None) -> Dataset:
     """The data of a run: tokenizer trained and documents tokenised, or both found in the cache.
 
-    progress(done, total), in documents, is called while shards are made, for each source in turn. Raises UserError
-    where a corpus cannot be read or has nothing to train on.
+    inherited: as `fingerprint` has it. progress(done, total), in documents, is called while shards are made, for each
+    source in turn. Raises UserError where a corpus cannot be read or has nothing to train on.
     """
-    content, sources, share = fingerprint(config), config.corpus.mixture(), config.data.held_out
-    folder = _tokenizer_folder(config.tokenizer, config.corpus, share)
+    sources, share = config.corpus.mixture(), config.data.held_out
+    template = None if form_of(config.corpus) == DOCUMENTS else config.data.template
+    folder = inherited or tokenizer_folder(config)
     tokenizer = config.tokenizer.load(folder)
     key = digest([made_by(config.tokenizer), checksum(folder / CHECKSUMS)])
     loaded = []
     for source in sources:
-        made = shards(source.corpus, tokenizer, key, share, progress or (lambda done, total: None))
+        made = shards(source.corpus, tokenizer, key, share, progress or (lambda done, total: None), template)
         if not made.train.tokens:
             raise UserError(
                 f"corpus {source.name} has no text to train on: it is empty, or data.held_out={share} keeps all of it "
                 "for the examination. Give it more text, or hold less of it out."
             )
         loaded.append(Loaded(source, made))
-    return Dataset(tokenizer, folder, loaded, config.data.sequence_length, content)
+    cut = Cut(config.method.cut(), config.data.sequence_length, config.method.room())
+    return Dataset(tokenizer, folder, loaded, cut, fingerprint(config, inherited), template, config.method.rows())
 
 
-def _tokenizer_folder(tokenizer: TokenizerConfig, corpus: CorpusConfig, held_out: float) -> Path:
-    trained = tokenizer.needs_training()
-    content = _content(corpus, held_out) if trained else None
-    key = digest({"made": made_by(tokenizer), "tokenizer": tokenizer.fingerprint(), "content": content})
-    texts = _sample(corpus.mixture(), held_out) if trained else iter(())
+def tokenizer_folder(config: RunConfig) -> Path:
+    """A run's own tokenizer in the cache, trained where it needs to be."""
+    tokenizer, trained = config.tokenizer, config.tokenizer.needs_training()
+    read = content(config) if trained else None
+    key = digest({"made": made_by(tokenizer), "tokenizer": tokenizer.fingerprint(), "content": read})
+    texts = _sample(config.corpus.mixture(), config.data.held_out) if trained else iter(())
     return cached_folder("tokenizers", key, lambda folder: tokenizer.train(texts).save(folder))
 
 
@@ -175,10 +212,10 @@ def _sample(sources: Sequence[Source], held_out: float) -> Iterator[str]:
         for number in _shuffled(len(corpus)):
             if left <= 0:
                 break
-            text = next(iter(corpus.read(number, number + 1))).text
-            if not is_held_out(text, held_out):
-                left -= len(text.encode())
-                yield text
+            document = next(iter(corpus.read(number, number + 1)))
+            if not is_held_out(document.origin, held_out):
+                left -= len(document.text.encode())
+                yield document.text
 
 
 def _shuffled(n: int) -> Iterator[int]:

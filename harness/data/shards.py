@@ -4,8 +4,10 @@
 
     <cache>/shards/<key>/
       shards.json                 dtype, and for each side its shards: file, tokens, documents, bytes of text
-      train-00000.tokens          the documents' tokens, each document followed by the end token
-      train-00000.documents.npy   int64, shape (documents, 2): where its end token stands, its number in the corpus
+      train-00000.tokens          the documents' tokens, each document followed by the end token; or those of examples
+      train-00000.documents.npy   int64, shape (documents, 2): where its last token stands, its number in the corpus
+      train-00000.parts           of examples: the part of each token, uint8; the table then has a third column, the
+                                  tokens of its prompt with the longest answer
       held_out-00000.tokens …
       checksums.json
 
@@ -22,7 +24,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.cache import cached_folder, digest, made_by
+from harness.data.examples import Renderer, longest
 from harness.data.split import is_held_out
 from harness.errors import RunFailed, UserError
 from harness.files import read_json, write_json
@@ -42,14 +45,17 @@ SIDES = ("train", "held_out")
 MOST_PROCESSES = 8
 
 Progress = Callable[[int, int], None]
+#: Documents to the tokens of each, and of examples the part of each token.
+Encode = Callable[[Sequence[Any]], list[tuple[np.ndarray, np.ndarray | None]]]
 
 
 @dataclass(frozen=True)
 class Side:
     """One side of a source, training or held-out, as one long row of tokens.
 
-    tokens: how many. text_bytes: bytes of UTF-8 they stand for. end_places_D: where each document's end token
-    stands. numbers_D: each document's number in the corpus.
+    tokens: how many. text_bytes: bytes of UTF-8 they stand for. end_places_D: where each document's end token, an
+    example's last token, stands. numbers_D: each document's number in the corpus. longest_D: of examples, the tokens of
+    the prompt with the longest answer.
     """
 
     tokens: int
@@ -59,10 +65,19 @@ class Side:
     _shards: tuple[np.ndarray, ...]
     _starts: list[int]
     _files: tuple[Path, ...] = ()  #: of the shards, where they are mapped
+    longest_D: np.ndarray | None = None
+    _parts: tuple[np.ndarray, ...] = ()
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens start … stop − 1, int64, from one shard or across several. Raises RunFailed where a shard's file has
         been cut short since it was opened."""
+        return self._read(self._shards, start, stop).astype(np.int64)
+
+    def parts(self, start: int, stop: int) -> np.ndarray:
+        """Of an example's tokens, uint8, as `harness.interfaces.batch` has them."""
+        return self._read(self._parts, start, stop)
+
+    def _read(self, shards: Sequence[np.ndarray], start: int, stop: int) -> np.ndarray:
         assert 0 <= start < stop <= self.tokens
         first, last = (bisect.bisect_right(self._starts, place) - 1 for place in (start, stop - 1))
         parts = []
@@ -70,8 +85,8 @@ class Side:
             if self._files:
                 _check_length(self._files[number], self._shards[number].nbytes)
             begin = self._starts[number]
-            parts.append(self._shards[number][max(0, start - begin) : stop - begin])
-        return np.concatenate(parts, dtype=np.int64)
+            parts.append(shards[number][max(0, start - begin) : stop - begin])
+        return np.concatenate(parts)
 
     def documents_at(self, places: np.ndarray) -> np.ndarray:
         """The document that each place attends in, counted from 0.
@@ -91,18 +106,25 @@ class Shards:
 
 
 def shards(
-    corpus: CorpusConfig, tokenizer: Tokenizer, tokenizer_key: str, held_out: float, progress: Progress
+    corpus: CorpusConfig,
+    tokenizer: Tokenizer,
+    tokenizer_key: str,
+    held_out: float,
+    progress: Progress,
+    template: str | None = None,
 ) -> Shards:
     """The shards of one source, from the cache where they are whole.
 
-    progress(done, total), in documents, is called while they are made. Raises UserError where the corpus cannot be
-    read, is empty, or changes while it is read; RunFailed where a process is killed.
+    template: how examples are written out; None: the corpus holds documents. progress(done, total), in documents, is
+    called while they are made. Raises UserError where the corpus cannot be read, is empty, or changes while it is read;
+    RunFailed where a process is killed.
     """
     fingerprint = corpus.fingerprint()
-    key = digest({"made": made_by(corpus), "corpus": fingerprint, "tokenizer": tokenizer_key, "held_out": held_out})
+    determined = {"made": made_by(corpus), "corpus": fingerprint, "tokenizer": tokenizer_key, "held_out": held_out}
+    key = digest({**determined, "template": template} if template else determined)
 
     def fill(folder: Path) -> None:
-        write(folder, corpus.build(), tokenizer, held_out, progress)
+        write(folder, corpus.build(), tokenizer, held_out, progress, template=template)
         if corpus.fingerprint() != fingerprint:
             raise UserError(f"corpus {corpus.name} changed while it was read. Start again when it is at rest.")
 
@@ -120,6 +142,7 @@ def _open_side(folder: Path, dtype: str, entries: list[dict[str, Any]]) -> Side:
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     tables = [np.load(folder / f"{e['file']}.documents.npy", allow_pickle=False) for e in entries]
     ends = [table[:, 0] + start for table, start in zip(tables, starts.tolist(), strict=False)]
+    of_examples = bool(tables) and tables[0].shape[1] == 3
     empty = np.zeros(0, dtype=np.int64)
     return Side(
         tokens=int(starts[-1]),
@@ -129,6 +152,10 @@ def _open_side(folder: Path, dtype: str, entries: list[dict[str, Any]]) -> Side:
         _shards=tuple(np.asarray(np.memmap(folder / f"{e['file']}.tokens", dtype=dtype, mode="r")) for e in entries),
         _starts=starts[:-1].tolist(),
         _files=tuple(folder / f"{e['file']}.tokens" for e in entries),
+        longest_D=np.concatenate([table[:, 2] for table in tables]) if of_examples else None,
+        _parts=tuple(np.asarray(np.memmap(folder / f"{e['file']}.parts", dtype=np.uint8, mode="r")) for e in entries)
+        if of_examples
+        else (),
     )
 
 
@@ -153,11 +180,12 @@ def write(
     held_out: float,
     progress: Progress,
     processes: int | None = None,
+    template: str | None = None,
 ) -> None:
-    """Fills a folder with the shards of all documents. The files are the same for any number of processes."""
+    """Fills a folder with the shards of all documents, or examples: the same files for any number of processes."""
     dtype = "<u2" if tokenizer.size <= 2**16 else "<u4"
     blocks = _blocks(len(corpus))
-    work = functools.partial(_write_block, folder, corpus, tokenizer, held_out, dtype)
+    work = functools.partial(_write_block, folder, corpus, _encoder(tokenizer, template), held_out, dtype)
     index: dict[str, Any] = {"dtype": dtype, **{side: [] for side in SIDES}}
     progress(0, len(corpus))
     for block, entries in zip(blocks, _in_processes(work, blocks, processes), strict=True):
@@ -174,28 +202,41 @@ def _blocks(documents: int) -> list[range]:
 
 
 def _write_block(
-    folder: Path, corpus: Corpus, tokenizer: Tokenizer, held_out: float, dtype: str, block: range
+    folder: Path, corpus: Corpus, encode: Encode, held_out: float, dtype: str, block: range
 ) -> dict[str, dict[str, Any]]:
     """Writes one shard of each side that has documents in the block; what the index says of them."""
     sides: dict[str, list[tuple[int, Document]]] = {side: [] for side in SIDES}
     for number, document in zip(block, corpus.read(block.start, block.stop), strict=True):
         if document.text:
-            sides["held_out" if is_held_out(document.text, held_out) else "train"].append((number, document))
+            sides["held_out" if is_held_out(document.origin, held_out) else "train"].append((number, document))
     entries = {}
     for side, chosen in sides.items():
         if chosen:
             name = f"{side}-{block.start:08d}"
-            numbers, texts = [number for number, _ in chosen], [document.text for _, document in chosen]
-            entries[side] = {"file": name, **_write_shard(folder / name, numbers, texts, tokenizer, dtype)}
+            entries[side] = {"file": name, **_write_shard(folder / name, chosen, encode, dtype)}
     return entries
 
 
-def _write_shard(path: Path, numbers: list[int], texts: list[str], tokenizer: Tokenizer, dtype: str) -> dict[str, int]:
-    rows = [np.array([*tokens, tokenizer.end], dtype=dtype) for tokens in tokenizer.encode_all(texts)]
-    ends = np.cumsum([len(row) for row in rows]) - 1
-    np.concatenate(rows).tofile(path.with_name(f"{path.name}.tokens"))
-    np.save(path.with_name(f"{path.name}.documents.npy"), np.stack([ends, numbers], axis=1).astype(np.int64))
-    return {"tokens": int(ends[-1]) + 1, "documents": len(rows), "bytes": sum(len(text.encode()) for text in texts)}
+def _encoder(tokenizer: Tokenizer, template: str | None) -> Encode:
+    if template is None:
+        return lambda documents: [
+            (np.array([*tokens, tokenizer.end]), None) for tokens in tokenizer.encode_all([d.text for d in documents])
+        ]
+    return Renderer(tokenizer, template)
+
+
+def _write_shard(path: Path, chosen: list[tuple[int, Any]], encode: Encode, dtype: str) -> dict[str, int]:
+    encoded = encode([document for _, document in chosen])
+    ends = np.cumsum([len(tokens) for tokens, _ in encoded]) - 1
+    columns = [ends, np.array([number for number, _ in chosen])]
+    parts = [of_one for _, of_one in encoded if of_one is not None]
+    np.concatenate([tokens for tokens, _ in encoded]).astype(dtype).tofile(path.with_name(f"{path.name}.tokens"))
+    if parts:
+        np.concatenate(parts).tofile(path.with_name(f"{path.name}.parts"))
+        columns.append(np.array([longest(of_one) for of_one in parts]))
+    np.save(path.with_name(f"{path.name}.documents.npy"), np.stack(columns, axis=1).astype(np.int64))
+    size = sum(len(document.text.encode()) for _, document in chosen)
+    return {"tokens": int(ends[-1]) + 1, "documents": len(encoded), "bytes": size}
 
 
 # ------------------------------------------------------------------------------------------ processes

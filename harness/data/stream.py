@@ -1,17 +1,18 @@
-"""The endless stream of sequences: what stands at each place is a function of (data, seed, place)."""
+"""The endless stream: what stands at each place is a function of (data, seed, place)."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from harness.data.cells import Cut, too_few
 from harness.data.order import Mixture, Permutation, randomness
 from harness.data.shards import Side
-from harness.errors import UserError
-from harness.interfaces.batch import Sequences
+from harness.interfaces.batch import PADDING, Sequences
 
 #: Places that are looked up at once and remembered.
 BLOCK = 1024
@@ -27,22 +28,17 @@ class Part:
 
 
 class Stream:
-    """Sequences of a mixture, for ever: each source in a new order each epoch.
+    """What a mixture's sides are cut into, for ever: each source in a new order each epoch. Raises UserError where a
+    source fills not one place."""
 
-    Sequence i of a source covers its tokens i·L … i·L + L (L + 1 of them, so that targets can be shifted; the
-    last is the next one's first). Raises UserError where a source has no whole sequence.
-    """
-
-    def __init__(self, parts: Sequence[Part], sequence_length: int, seed: int) -> None:
-        self.parts, self.sequence_length, self.seed = list(parts), sequence_length, seed
-        #: Sequences of each source in one epoch.
-        self.sizes = [sequences_in(part.side, sequence_length) for part in self.parts]
+    def __init__(self, parts: Sequence[Part], cut: Cut, seed: int) -> None:
+        self.parts, self.length, self.seed = list(parts), cut.length, seed
+        self.cells = [cut(part.side) for part in self.parts]
+        #: Places that each source fills in one epoch.
+        self.sizes = [len(cells) for cells in self.cells]
         for part, size in zip(self.parts, self.sizes, strict=True):
             if not size:
-                raise UserError(
-                    f"corpus {part.name} has {part.side.tokens} training tokens: too few for a sequence of "
-                    f"data.sequence_length={sequence_length} and its last target. Give more text, or shorter sequences."
-                )
+                raise too_few(part.name, part.side, cut)
         self.mixture = Mixture([part.weight for part in self.parts])
         self.randomness = randomness(seed)
         self._block = functools.lru_cache(maxsize=4)(self._locate_block)
@@ -60,16 +56,14 @@ class Stream:
 
     def sequences(self, first_place: int, count: int) -> Sequences:
         """The sequences at `count` places from the first on."""
-        source_B, sequence_B = self._at(first_place, count)
-        starts_B, width = sequence_B * self.sequence_length, self.sequence_length + 1
-        tokens_BS, documents_BS = np.empty((2, count, width), dtype=np.int64)
+        source_B, cell_B = self._at(first_place, count)
+        places_B = np.arange(first_place, first_place + count)
+        read = []
         for source in np.unique(source_B).tolist():
-            side, here = self.parts[source].side, np.flatnonzero(source_B == source)
-            for row in here.tolist():
-                tokens_BS[row] = side.read(int(starts_B[row]), int(starts_B[row]) + width)
-            documents_BS[here] = side.documents_at(starts_B[here, None] + np.arange(width))
-        documents_BS -= documents_BS[:, :1]
-        return Sequences(tokens_BS, documents_BS, places_B=np.arange(first_place, first_place + count))
+            here = source_B == source
+            read.append(self.cells[source].read(cell_B[here], places_B[here]))
+            read[-1].sources_B = source_B[here]
+        return joined(read)
 
     def first_repeat(self) -> int:
         """The first place at which a source begins again: before it, no sequence comes twice."""
@@ -89,9 +83,23 @@ class Stream:
         return np.stack((source, sequence))
 
 
-def sequences_in(side: Side, sequence_length: int) -> int:
-    """Whole sequences, each with the token after it."""
-    return max(0, side.tokens - 1) // sequence_length
+def joined(read: Sequence[Sequences]) -> Sequences:
+    """Rows of several sources in the order of their places, padded to one width."""
+    order_B = np.argsort(np.concatenate([rows.places_B for rows in read]))
+    width = max(rows.tokens_BS.shape[1] for rows in read)
+
+    def of(name: str, padding: int = 0) -> Any:
+        columns = [getattr(rows, name) for rows in read]
+        if columns[0] is None:
+            return None
+        if columns[0].ndim == 2:
+            columns = [np.pad(c, [(0, 0), (0, width - c.shape[1])], constant_values=padding) for c in columns]
+        return np.concatenate(columns)[order_B]
+
+    return Sequences(
+        of("tokens_BS"), of("documents_BS", -1), of("places_B"), of("parts_BS", PADDING), of("numbers_B"),
+        of("sources_B"),
+    )  # fmt: skip
 
 
 def positions_within(documents_BT: np.ndarray) -> np.ndarray:

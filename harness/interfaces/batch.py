@@ -6,7 +6,7 @@ Letters of shapes: B rows, T places, C channels, V vocabulary, H heads, D channe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,19 +17,35 @@ if TYPE_CHECKING:
 Randomness = Callable[[int], "np.random.Generator"]
 
 
+#: The part of a token in its example: the prompt's or another speaker's; the answer's, of the n-th answer `ANSWER` + n;
+#: none at all, behind the last example of a row.
+CONTEXT, ANSWER, PADDING = 0, 1, 255
+
+
 @dataclass
 class Sequences:
     """Rows cut from the shards, as numpy arrays.
 
-    tokens_BS: int64, S = sequence_length + 1, so that inputs and targets can be shifted against each other.
+    tokens_BS: int64, S = sequence_length + 1, so that inputs and targets can be shifted against each other; of single
+    examples, as wide as the longest.
     documents_BS: int64, the document of each token, counted from 0 within its row; an end token belongs to the
     document that it opens, so that it stands there as before an empty context.
     places_B: int64, each row's place in the endless stream.
+    parts_BS: of examples, uint8, as above; where it is `PADDING`, tokens are 0. numbers_B: of single examples, int64,
+    their numbers in the corpus `sources_B`, counted as the mixture does.
     """
 
     tokens_BS: np.ndarray
     documents_BS: np.ndarray
     places_B: np.ndarray
+    parts_BS: np.ndarray | None = None
+    numbers_B: np.ndarray | None = None
+    sources_B: np.ndarray | None = None
+
+    def rows(self, which: slice) -> Sequences:
+        """Some of them."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: value[which] for name, value in own.items() if value is not None})
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Methods: what turns data and model into a loss.
+"""Methods: what turns data and model into a loss, objectives and alignments alike.
 
 A method returns weighted *sums*; each term is divided by its count over the whole step (all micro-batches,
 all ranks) before the first backward, so that masked and answer-only losses come out right.
@@ -6,20 +6,49 @@ all ranks) before the first backward, so that masked and answer-only losses come
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from harness.config import PluginConfig, option
+from harness.interfaces.corpus import DOCUMENTS
 from harness.interfaces.visibility import Causal, Condition
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from harness.interfaces.batch import Batch, Randomness, Sequences
 
+#: How places of the stream are cut out of the shards: sequences of one length, regardless of where documents end; one
+#: example each; or as many whole examples as fit into a sequence.
+SEQUENCES, EXAMPLES, PACKED = "sequences", "examples", "packed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a method is built in.
+
+    tokenizer: a `Tokenizer`. sequence_length: tokens of a batch's row. frozen: role of a parent to its `Model`, in eval
+    mode, on the training device, without gradients. log_probabilities: role of a parent to a function of the sources_B
+    and numbers_B of `Sequences`, which looks up the log-probability of each answer under it, in nats, float64 (rows,
+    answers): computed once for all runs that ask for the same, and mapped.
+    """
+
+    tokenizer: Any
+    attend_across_documents: bool = True
+    sequence_length: int = 0
+    frozen: Callable[[str], Any] | None = None
+    log_probabilities: Callable[[str], Callable[[np.ndarray, np.ndarray], np.ndarray]] | None = None
+
 
 class Method(Protocol):
-    """What `ObjectiveConfig.build` returns."""
+    """What `MethodConfig.build` returns.
+
+    One may have more. ``collect(model, batch, generator) → Batch``: makes the micro-batch to learn from out of prompts
+    and the policy, under no_grad and in eval mode; ``generator`` is keyed by (noise seed, step, place).
+    ``measures(model, batch) → {name: (sum, count)}``: what is told of held-out batches beside the loss.
+    """
 
     def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
         """Rows of tokens to one batch on the CPU. Runs in loader processes; every random choice about row b
@@ -37,19 +66,50 @@ class Method(Protocol):
 
 
 @dataclass(kw_only=True)
-class ObjectiveConfig(PluginConfig):
-    """Base of every objective's Config."""
+class MethodConfig(PluginConfig):
+    """Base of the Configs of objectives and alignments."""
 
     #: The kinds of visibility condition it asks the body for.
     asks: ClassVar[frozenset[type[Condition]]] = frozenset({Causal})
-    #: How its model is scored: the kind of likelihood in each score row.
-    likelihood: ClassVar[str] = "causal"
+    #: How its model is scored: the kind of likelihood in each score row; None: it has none.
+    likelihood: ClassVar[str | None] = "causal"
     #: The head it needs, by name.
     head: ClassVar[str] = "language_model"
+    #: The form of the corpus that it reads.
+    reads: ClassVar[str] = DOCUMENTS
+    #: The roles of parents that it leans on while it trains; one that is not given is `init`.
+    leans_on: ClassVar[tuple[str, ...]] = ()
+    #: Whether it generates while it trains.
+    generates: ClassVar[bool] = False
+
+    def cut(self) -> str:
+        """How places are cut out of the shards."""
+        return SEQUENCES
+
+    def rows(self) -> int:
+        """Rows of `sequence_length` tokens that the model sees of each place."""
+        return 1
+
+    def room(self) -> int:
+        """Tokens of a sequence that an example leaves free, for what is generated behind it."""
+        return 0
+
+    def build(self, setting: Setting) -> Method:
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class ObjectiveConfig(MethodConfig):
+    """Base of every objective's Config."""
 
     logits_chunk: int | None = option(
         None, "places whose logits are held at once; null: all of them", identity=False, minimum=1
     )
 
-    def build(self, tokenizer: Any, attend_across_documents: bool) -> Method:
-        raise NotImplementedError
+
+@dataclass(kw_only=True)
+class AlignmentConfig(MethodConfig):
+    """Base of every alignment's Config."""
+
+    def cut(self) -> str:
+        return EXAMPLES

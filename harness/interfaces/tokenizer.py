@@ -17,7 +17,8 @@ class Tokenizer(Protocol):
 
     One may have more, which scoring and export ask for. ``start``: the token that stands before an empty context, where
     it is not the end; ``opening``: tokens that stand before every other context; ``export(folder)``: writes what
-    `transformers.AutoTokenizer` opens and encodes alike.
+    `transformers.AutoTokenizer` opens and encodes alike; ``chat(turns, asks) → text``: a conversation as its chat
+    template writes it, with what asks for an answer behind it or without.
     """
 
     size: int  #: tokens in the vocabulary, special ones included

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.config import to_mapping
 from harness.launch.table import Line, LiveTable, counts, span, told_apart
-from harness.planning.plan import Plan, dataset
+from harness.planning.plan import Plan
 from harness.results.status import last_metrics
 from harness.rundir import RunDir
 
@@ -105,7 +105,7 @@ def _text(line: Line) -> str:
 def make_ready(plans: Sequence[Plan]) -> None:
     """What several runs share is done once, before they are forked: their data, and imports that take seconds."""
     for plan in plans:
-        dataset(plan.config, Tokenising())
+        plan.dataset(Tokenising())
     if plans:
         print("loading PyTorch and Lightning", file=sys.stderr, flush=True)
         import harness.training.fit

@@ -35,7 +35,7 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
         if decision.action != "reuse":
             decision = _train(plan, decision.run, quiet)
         if score and plan.config.suite is not None:
-            score_one(plan.config, decision.run, quiet=quiet)
+            score_one(plan, decision.run, quiet=quiet)
     return decision
 
 
@@ -45,7 +45,7 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     device_of(plan.config.trainer)  # what the machine has not is said before anything is written
     if plan.config.tracker is not None:
         plan.config.tracker.require()
-    data = dataset(plan.config, None if quiet else Tokenising())
+    data = plan.dataset(None if quiet else Tokenising())
     if data.fingerprint != plan.identity["data"]:
         raise UserError(f"The corpus of run {plan.id} has changed since it was planned. Start again when it rests.")
     with run.lease() as run:
@@ -122,7 +122,7 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
 
 
 def _budget(plan: Plan) -> dict[str, Any]:
-    data = dataset(plan.config)
+    data = plan.dataset()
     epochs = data.epochs(plan.tokens)
     return {
         "steps": plan.steps,
@@ -138,11 +138,11 @@ def _budget(plan: Plan) -> dict[str, Any]:
     }
 
 
-def score_one(config: RunConfig, run: RunDir, quiet: bool = False) -> None:
+def score_one(plan: Plan, run: RunDir, quiet: bool = False) -> None:
     """Scores one run's last checkpoint; what is scored already is left."""
     from harness.scoring.score import score_runs
 
-    score_runs([run], config.suite, dataset(config).held_out, quiet=quiet)
+    score_runs([run], plan.config.suite, plan.dataset().held_out, quiet=quiet)
 
 
 def held_out_of(run: RunDir, suite: SuiteConfig) -> Sequence[HeldOut]:
@@ -152,10 +152,11 @@ def held_out_of(run: RunDir, suite: SuiteConfig) -> Sequence[HeldOut]:
         return []
     config = from_mapping(RunConfig, run.config())
     config = replace(config, tokenizer=config.tokenizer.of_run(run.path / "tokenizer"))
-    held_out_by = run.manifest()["identity"].get("data")
-    if held_out_by and data_fingerprint(config) != held_out_by:
+    identity = run.manifest()["identity"]
+    held_out_by, inherited = identity.get("data"), run.path / "tokenizer" if "tokenizer" in identity else None
+    if held_out_by and data_fingerprint(config, inherited) != held_out_by:
         raise UserError(
             f"The corpus of run {run.id} is not what it was when the run was trained, so what is held out now may have "
             f"been trained on. Score it with a suite of its own documents, or bring the corpus back."
         )
-    return dataset(config).held_out
+    return dataset(config, inherited=inherited).held_out

@@ -8,14 +8,14 @@ from typing import Any
 
 from harness.models.counting import Account, account, inference_memory
 from harness.models.memory import Step, TrainingMemory, training_memory
-from harness.planning.plan import ASSUMED_MFU, Plan, dataset, vocabulary_of
+from harness.planning.plan import ASSUMED_MFU, Plan, vocabulary_of
 from harness.schema import RunConfig
 
 
 def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
     """One line of `harness plan`. memory_bytes: the most that a step holds at once, on one device.
     own_flops, hours: without what is continued from another run."""
-    config, data = plan.config, dataset(plan.config)
+    config, data = plan.config, plan.dataset()
     memory = _training_memory(config, plan.vocabulary)
     return {
         "run": plan.id,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import ConfigError, from_mapping
 from harness.data.cache import digest
+from harness.data.dataset import content, tokenizer_folder
 from harness.errors import UserError
 from harness.files import CHECKSUMS, is_whole, read_json
 from harness.identity import flat_difference
 from harness.rundir import RunDir, open_run
-from harness.schema import RunConfig
+from harness.schema import STARTS, RunConfig
 from harness.training.job import Parent
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ class _Run:
     steps: int
     data: str
     planned: bool
+    inherited: Path | None = None
 
 
 def resolve_parents(
-    config: RunConfig, data: str, vocabulary: int, steps: int, planned: Mapping[str, Plan]
+    config: RunConfig, data: str, vocabulary: int, steps: int, planned: Mapping[str, Plan], inherits: bool = False
 ) -> dict[str, Parent]:
     """By role. data, vocabulary, steps: what the run itself was resolved to. planned: runs that will be carried out
-    before this one, by id.
+    before this one, by id. inherits: whether the run uses its parent's tokenizer.
 
     Raises ConfigError where there is no such run or checkpoint, and where this run cannot start from it.
     """
@@ -49,14 +51,34 @@ def resolve_parents(
     for role, text in config.parents.items():
         if text:
             try:
-                found[role] = _resolved(role, text, config, data, vocabulary, steps, planned)
+                found[role] = _resolved(role, text, config, data, vocabulary, steps, planned, inherits)
             except UserError as error:
                 raise ConfigError(f"parents.{role}={text}: {error}") from None
     return found
 
 
+def leaned_on(config: RunConfig, parents: Mapping[str, Parent]) -> dict[str, Parent]:
+    """The parents that the method leans on: where one is not given, what the run starts from. Raises ConfigError where
+    it starts from nothing."""
+    missing = [role for role in config.method.leans_on if role not in parents]
+    start = next((parents[role] for role in STARTS if role in parents), None)
+    if missing and start is None:
+        raise ConfigError(
+            f"alignment={config.method.name} leans on a {missing[0]} and has none: give parents.{missing[0]}, or "
+            "parents.init, which then is both."
+        )
+    return dict.fromkeys(missing, start) if start else {}
+
+
 def _resolved(
-    role: str, text: str, config: RunConfig, data: str, vocabulary: int, steps: int, planned: Mapping[str, Plan]
+    role: str,
+    text: str,
+    config: RunConfig,
+    data: str,
+    vocabulary: int,
+    steps: int,
+    planned: Mapping[str, Plan],
+    inherits: bool,
 ) -> Parent:
     if _is_transformers(Path(text)):
         if role == "continue":
@@ -67,11 +89,30 @@ def _resolved(
     name, wanted = split(text)
     run = _run(name, config.runs, planned)
     step = _step(run, wanted)
-    if role == "continue":
-        _check_continue(config, data, vocabulary, steps, run, step)
+    if role not in STARTS:
+        _check_leaned_on(role, config, vocabulary, run)
+    elif role == "continue":
+        _check_continue(config, data, vocabulary, steps, run, step, inherits)
     else:
         _check_init(config, vocabulary, run.config.architecture, run.vocabulary)
     return Parent(run.dir.path, step, f"{run.dir.id}@{step}")
+
+
+def inherited_tokenizer(config: RunConfig, planned: Mapping[str, Plan]) -> Path | None:
+    """The folder of the tokenizer that a run takes over from what it starts from: one of the same settings that has
+    learned from another corpus. None: it has one of its own."""
+    named = next((text for role in STARTS if (text := config.parents.get(role))), None)
+    if not named or config.data.retrain_tokenizer or not config.tokenizer.needs_training():
+        return None
+    try:
+        run = _run(split(named)[0], config.runs, planned)
+    except UserError:  # told when parents are resolved
+        return None
+    if run.config.tokenizer.fingerprint() != config.tokenizer.fingerprint():
+        return None
+    if run.inherited is None and content(run.config) == content(config):
+        return None
+    return run.inherited or (tokenizer_folder(run.config) if run.planned else run.dir.path / "tokenizer")
 
 
 def split(text: str) -> tuple[str, str | None]:
@@ -88,13 +129,14 @@ def _run(name: str, runs: str, planned: Mapping[str, Plan]) -> _Run:
     if plan is not None:
         run = RunDir(Path(plan.config.runs) / plan.id)
         waits = plan.config.retrain or run.state() != "finished"
-        return _Run(run, plan.config, plan.vocabulary, plan.steps, plan.identity["data"], waits)
+        return _Run(run, plan.config, plan.vocabulary, plan.steps, plan.identity["data"], waits, plan.inherited)
     run = open_run(name, runs)
     config, manifest = from_mapping(RunConfig, run.config()), run.manifest()
     if "budget" not in manifest:
         raise UserError(f"run {run.id} has never been started.")
     data = manifest["identity"].get("data", "")  # an imported run has seen none
-    return _Run(run, config, manifest["model"]["vocabulary"], manifest["budget"]["steps"], data, False)
+    inherited = run.path / "tokenizer" if "tokenizer" in manifest["identity"] else None
+    return _Run(run, config, manifest["model"]["vocabulary"], manifest["budget"]["steps"], data, False, inherited)
 
 
 def _step(run: _Run, wanted: str | None) -> int:
@@ -145,7 +187,9 @@ def checkpoint_steps(steps: int, checkpoints: int) -> list[int]:
     return sorted({-(-k * steps // checkpoints) for k in range(1, checkpoints + 1)})
 
 
-def _check_continue(config: RunConfig, data: str, vocabulary: int, steps: int, run: _Run, step: int) -> None:
+def _check_continue(
+    config: RunConfig, data: str, vocabulary: int, steps: int, run: _Run, step: int, inherits: bool
+) -> None:
     if step == 0:
         raise ConfigError("an imported run has weights only, no optimizer's state. Say parents.init.")
     ours, theirs = config.with_seeds(), run.config.with_seeds()
@@ -163,7 +207,7 @@ def _check_continue(config: RunConfig, data: str, vocabulary: int, steps: int, r
             "optimizer, batch and seeds. The schedule, the budget and the corpus may be others; for anything else say "
             "parents.init."
         )
-    if data != run.data and not _same_tokenizer(ours, run):
+    if data != run.data and not inherits and not _same_tokenizer(ours, run):
         raise ConfigError(
             "this corpus gives another tokenizer than the parent's. Give both runs one that is not trained on the "
             "corpus: tokenizer=bytes, or tokenizer=huggingface with tokenizer.folder=<folder>."
@@ -190,10 +234,15 @@ def _same_tokenizer(config: RunConfig, run: _Run) -> bool:
         return False
     if not config.tokenizer.needs_training():
         return True
-    from harness.planning.plan import dataset
+    theirs = tokenizer_folder(run.config) if run.planned else run.dir.path / "tokenizer"
+    return bool(read_json(tokenizer_folder(config) / CHECKSUMS) == read_json(theirs / CHECKSUMS))
 
-    theirs = dataset(run.config).tokenizer_folder if run.planned else run.dir.path / "tokenizer"
-    return bool(read_json(dataset(config).tokenizer_folder / CHECKSUMS) == read_json(theirs / CHECKSUMS))
+
+def _check_leaned_on(role: str, config: RunConfig, vocabulary: int, run: _Run) -> None:
+    if role not in config.method.leans_on:
+        raise ConfigError(f"{config.method.name} leans on no {role}. Leave it out.")
+    if vocabulary != run.vocabulary:
+        raise ConfigError(f"it has {run.vocabulary} tokens, and this run {vocabulary}: both must have one tokenizer.")
 
 
 # --------------------------------------------------------------------------------------- weights

@@ -6,20 +6,26 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.config import ConfigError, to_mapping
-from harness.data.dataset import Dataset, fingerprint, prepare
+from harness.data.dataset import Dataset, fingerprint, form_of, prepare
+from harness.files import CHECKSUMS, checksum
 from harness.identity import identity, run_id
 from harness.interfaces.architecture import ArchitectureConfig
+from harness.interfaces.method import AlignmentConfig
 from harness.models.counting import Account, account
 from harness.planning.layout import check_layout
-from harness.planning.parents import resolve_parents
+from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents
 from harness.schema import RunConfig
 from harness.training.job import Parent
 
 #: Share of the machine's peak that `hours` assumes where no rate is given.
 ASSUMED_MFU = 0.3
+
+#: The ways to say how long to train, of which one is taken.
+BUDGETS = ("steps", "epochs", "tokens", "flops")
 
 #: Training tokens of one run, at most.
 MOST_TOKENS = 10**15
@@ -38,6 +44,10 @@ class Plan:
     tokens: int
     account: Account
     parents: Mapping[str, Parent] = field(default_factory=dict)
+    inherited: Path | None = None  #: the folder of a parent's tokenizer that this run uses
+
+    def dataset(self, progress: Any = None) -> Dataset:
+        return dataset(self.config, progress, self.inherited)
 
     @property
     def own_steps(self) -> int:
@@ -46,7 +56,7 @@ class Plan:
 
     @property
     def own_tokens(self) -> int:
-        return self.own_steps * self.config.data.batch_size * self.config.data.sequence_length
+        return self.own_steps * self.config.step_tokens
 
     @property
     def own_flops(self) -> float:
@@ -72,41 +82,48 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
 
     planned: runs that will be carried out before this one and may be its parents, by id.
     """
-    vocabulary = vocabulary_of(config)
+    inherited = inherited_tokenizer(config, planned or {})
+    vocabulary = vocabulary_of(config, inherited)
     _fits(config, vocabulary)
     model = account(config.architecture, vocabulary, config.data.sequence_length)
-    steps = _steps(config, model)
-    data = data_fingerprint(config)
-    parents = resolve_parents(config, data, vocabulary, steps, planned or {})
+    steps = _steps(config, model, inherited)
+    data = data_fingerprint(config, inherited)
+    parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited is not None)
     of = {role: parent.identity for role, parent in parents.items()}
     determined = identity(config, data=data, vocabulary=vocabulary, steps=steps, parents=of)
-    tokens = steps * config.data.batch_size * config.data.sequence_length
-    return Plan(config, run_id(determined), determined, vocabulary, steps, tokens, model, parents)
+    if inherited:
+        determined["tokenizer"] = checksum(inherited / CHECKSUMS)
+    tokens = steps * config.step_tokens
+    parents |= leaned_on(config, parents)  # what it starts from stands in the identity once
+    return Plan(config, run_id(determined), determined, vocabulary, steps, tokens, model, parents, inherited)
 
 
-def _steps(config: RunConfig, model: Account) -> int:
+def _steps(config: RunConfig, model: Account, inherited: Path | None) -> int:
     """The budget in whole optimizer steps, rounded up. Raises ConfigError where it is said twice, and where it is more
     than anybody trains."""
-    budget, step_tokens = config.budget, config.data.batch_size * config.data.sequence_length
-    if budget.tokens is not None and budget.flops is not None:
-        raise ConfigError(
-            f"budget.tokens={budget.tokens} and budget.flops={budget.flops:g} are both set, by a preset perhaps: one "
-            "says how long to train. Say budget.tokens=null, or budget.flops=null."
-        )
-    if budget.tokens is None and budget.flops is not None:
+    budget, step_tokens = config.budget, config.step_tokens
+    said = [name for name in BUDGETS if getattr(budget, name) is not None][:2]
+    if len(said) > 1:
+        both = " and ".join(f"budget.{name}={getattr(budget, name)}" for name in said)
+        nulls = ", or ".join(f"budget.{name}=null" for name in said)
+        raise ConfigError(f"{both} are both set, by a preset perhaps: one says how long to train. Say {nulls}.")
+    if budget.flops is not None:
         # FLOPs that another run reports must not cost one step more for the rounding of large numbers.
         steps = math.ceil(budget.flops / (model.training_flops * step_tokens) * (1 - 1e-12))
+    elif budget.epochs is not None:
+        steps = math.ceil(dataset(config, inherited=inherited).places(budget.epochs) / config.data.batch_size)
     else:
-        steps = math.ceil((budget.tokens or budget.tokens_per_parameter * model.total) / step_tokens)
+        tokens = budget.tokens or budget.tokens_per_parameter * model.total
+        steps = budget.steps or math.ceil(tokens / step_tokens)
     if steps * step_tokens > MOST_TOKENS + step_tokens:
         raise ConfigError(f"The budget is {steps * step_tokens:.3g} tokens of this model: at most {MOST_TOKENS:.0e}.")
     return max(1, steps)
 
 
-def vocabulary_of(config: RunConfig) -> int:
+def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
     """The model's vocabulary: its own, or the tokenizer's. Raises ConfigError where its own is smaller."""
     known = config.tokenizer.vocabulary()
-    size = int(known if known is not None else dataset(config).tokenizer.size)
+    size = int(known if known is not None else dataset(config, inherited=inherited).tokenizer.size)
     asked = config.architecture.vocabulary
     if asked is not None and asked < size:
         raise ConfigError(
@@ -120,12 +137,17 @@ def _fits(config: RunConfig, vocabulary: int) -> None:
     """What is declared to fit with what. One sentence for each pairing that cannot work."""
     architecture, method = config.architecture, config.method
     assert isinstance(architecture, ArchitectureConfig)
+    chosen = f"{'alignment' if isinstance(method, AlignmentConfig) else 'objective'}={method.name}"
+    if form_of(config.corpus) != method.reads:
+        raise ConfigError(
+            f"{chosen} reads {method.reads}, and corpus={config.corpus.name} holds {form_of(config.corpus)}."
+        )
     missing = method.asks - architecture.visibilities
     if missing:
         names = ", ".join(sorted(kind.__name__ for kind in missing))
-        raise ConfigError(
-            f"objective={method.name} asks for {names} visibility, which architecture={architecture.name} cannot do."
-        )
+        raise ConfigError(f"{chosen} asks for {names} visibility, which architecture={architecture.name} cannot do.")
+    if method.likelihood is None and config.suite is not None:
+        raise ConfigError(f"{chosen} makes a model that gives no likelihoods: say suite=null.")
     longest = architecture.maximum_length()
     if longest is not None and config.data.sequence_length > longest:
         raise ConfigError(
@@ -148,26 +170,35 @@ def _fits(config: RunConfig, vocabulary: int) -> None:
 # -------------------------------------------------------------------------------------------- data
 
 
-def _data_key(config: RunConfig) -> str:
-    data = {"held_out": config.data.held_out, "sequence_length": config.data.sequence_length}
-    return json.dumps([to_mapping(config.corpus), to_mapping(config.tokenizer), data], sort_keys=True)
+def _data_key(config: RunConfig, inherited: Path | None) -> str:
+    data, method = config.data, config.method
+    cut = [
+        data.held_out,
+        data.sequence_length,
+        data.template,
+        method.cut(),
+        method.room(),
+        method.rows(),
+        str(inherited),
+    ]
+    return json.dumps([to_mapping(config.corpus), to_mapping(config.tokenizer), cut], sort_keys=True)
 
 
 _fingerprints: dict[str, str] = {}
 _datasets: dict[str, Dataset] = {}
 
 
-def data_fingerprint(config: RunConfig) -> str:
+def data_fingerprint(config: RunConfig, inherited: Path | None = None) -> str:
     """The content hash of the data, computed once for all runs of a process that share it."""
-    key = _data_key(config)
+    key = _data_key(config, inherited)
     if key not in _fingerprints:
-        _fingerprints[key] = fingerprint(config)
+        _fingerprints[key] = fingerprint(config, inherited)
     return _fingerprints[key]
 
 
-def dataset(config: RunConfig, progress: Any = None) -> Dataset:
+def dataset(config: RunConfig, progress: Any = None, inherited: Path | None = None) -> Dataset:
     """The prepared data, opened once for all runs of a process that share it."""
-    key = _data_key(config)
+    key = _data_key(config, inherited)
     if key not in _datasets:
-        _datasets[key] = prepare(config, progress)
+        _datasets[key] = prepare(config, progress, inherited)
     return _datasets[key]

@@ -117,7 +117,7 @@ def seen(stream: Stream, places: int) -> list[np.ndarray]:
     source, _, sequence = stream.locate(np.arange(places))
     where = np.unique(np.stack([source, sequence]), axis=1)
     gaps = np.flatnonzero((np.diff(where[0]) != 0) | (np.diff(where[1]) != 1)) + 1
-    length, pieces = stream.sequence_length, []
+    length, pieces = stream.length, []
     for sources, sequences in zip(*(np.split(line, gaps) for line in where), strict=True):
         side = stream.parts[sources[0]].side
         pieces.append(side.read(int(sequences[0]) * length, (int(sequences[-1]) + 1) * length + 1))

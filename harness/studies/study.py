@@ -18,7 +18,7 @@ from harness.launch.local import Job, Outcome, Pool
 from harness.launch.machine import Machine
 from harness.launch.progress import Watch, make_ready
 from harness.launch.run import carry_out
-from harness.planning.plan import Plan, data_fingerprint, dataset
+from harness.planning.plan import Plan
 from harness.planning.reuse import Decision, allowed
 from harness.rundir import RunDir
 from harness.studies.stages import plans_of
@@ -92,11 +92,11 @@ class Study:
         groups: dict[str, list[tuple[Plan, RunDir]]] = {}
         for plan, run in zip(self.plans, self.runs, strict=True):
             if plan.config.suite is not None and run.state() == "finished":
-                groups.setdefault(repr(plan.config.suite) + data_fingerprint(plan.config), []).append((plan, run))
+                groups.setdefault(repr(plan.config.suite) + plan.identity["data"], []).append((plan, run))
         for group in groups.values():
-            config = group[0][0].config
-            workers = config.launcher.workers or len(Machine.here().cores)
-            score_runs([run for _, run in group], config.suite, dataset(config).held_out, workers=workers)
+            plan = group[0][0]
+            workers = plan.config.launcher.workers or len(Machine.here().cores)
+            score_runs([run for _, run in group], plan.config.suite, plan.dataset().held_out, workers=workers)
 
 
 def _say_decisions(decisions: dict[str, Decision]) -> None:

@@ -23,7 +23,7 @@ from harness.training.checkpoints import Storage, due, forget_oldest
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob
 from harness.training.loop import Loop
-from harness.training.parents import start_from
+from harness.training.parents import setting, start_from
 from harness.training.peak import Peak
 from harness.training.progress import Progress
 from harness.training.recorder import Recorder
@@ -93,7 +93,7 @@ def build_loop(job: TrainingJob, world: World | None = None) -> Loop:
     init, data, noise = job.seeds
     torch.manual_seed(init)
     model = config.architecture.build(job.vocabulary)
-    method = config.method.build(job.dataset.tokenizer, config.data.attend_across_documents)
+    method = config.method.build(setting(job))
     stream = job.dataset.stream(data)
     rows = Rows(config.data.batch_size, config.trainer.micro_batch, world.data_rank, world.data_size)
 

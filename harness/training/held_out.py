@@ -12,6 +12,7 @@ import torch
 from harness.interfaces.batch import Batch
 from harness.interfaces.method import Method
 from harness.training.job import TrainingJob
+from harness.training.loop import collected
 from harness.training.strategies import share_out_again
 
 #: Held-out tokens that a run is judged by, at most.
@@ -21,16 +22,28 @@ ROWS = 4
 
 
 def evaluate(model: Any, method: Method, job: TrainingJob, between: Callable[[], None]) -> dict[str, Any]:
-    """held_out_loss and held_out_stderr in nats per token, held_out_tokens. Without a held-out sequence the
-    loss is null; with a single cluster, the standard error. `between` is called after each batch."""
-    sums, counts = [], []
-    for of_sums, of_counts in _sums(model, method, _batches(job, method), job.config.trainer.precision):
+    """held_out_loss and held_out_stderr in nats per token (of a method that counts something else: per what it counts),
+    held_out_tokens; held_out_measures, where the method has some, by name: value, stderr, n. Without a held-out
+    sequence the loss is null; with a single cluster, the standard error. `between` is called after each batch."""
+    sums, counts, measured = [], [], []
+    for of_sums, of_counts, measures in _sums(model, method, _batches(job, method), job.config.trainer.precision):
         sums.append(of_sums)
         counts.append(of_counts)
+        measured.append(measures)
         between()
     loss, error = ratio(sums, counts) if sums else (None, None)
     tokens = int(sum(row[0] for row in counts))
-    return {"held_out_loss": loss, "held_out_stderr": error, "held_out_tokens": tokens}
+    found = {"held_out_loss": loss, "held_out_stderr": error, "held_out_tokens": tokens}
+    return {**found, "held_out_measures": _measured(measured)} if any(measured) else found
+
+
+def _measured(batches: list[dict[str, tuple[float, float]]]) -> dict[str, dict[str, float | None]]:
+    found = {}
+    for name in batches[0]:
+        sums, counts = zip(*(batch[name] for batch in batches), strict=True)
+        value, error = ratio([[s] for s in sums], [[n] for n in counts])
+        found[name] = {"value": value, "stderr": error, "n": sum(counts)}
+    return found
 
 
 def ratio(sums: list[list[float]], counts: list[list[float]]) -> tuple[float, float | None]:
@@ -55,19 +68,25 @@ def _batches(job: TrainingJob, method: Method) -> Iterator[Batch]:
     randomness = job.dataset.stream(0).randomness
     for start in range(0, len(rows.places_B), ROWS):
         part = slice(start, start + ROWS)
-        yield method.prepare(type(rows)(rows.tokens_BS[part], rows.documents_BS[part], rows.places_B[part]), randomness)
+        yield method.prepare(rows.rows(part), randomness)
 
 
 @torch.no_grad()
 def _sums(
     model: Any, method: Method, batches: Iterable[Batch], precision: str
-) -> Iterator[tuple[list[float], list[float]]]:
-    """Of each batch, the sums and the counts of the method's terms; auxiliary losses are left out."""
+) -> Iterator[tuple[list[float], list[float], dict[str, tuple[float, float]]]]:
+    """Of each batch, the sums and the counts of the method's terms, and its measures; auxiliary losses are left out.
+    A method that makes its batches makes the same ones of the same model."""
     model.eval()
     device = next(model.parameters()).device
-    for batch in batches:
+    collect, measures = getattr(method, "collect", None), getattr(method, "measures", None)
+    for number, batch in enumerate(batches):
         with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
+            moved = batch.to(device)
+            if collect is not None:
+                batch = moved = collected(collect, model, moved, number)
             counts = method.counts(batch)
-            terms = model(method.losses, batch.to(device))
-        yield [float(terms[name]) for name in counts], list(counts.values())
+            terms = model(method.losses, moved)
+            measured = model(measures, moved) if measures else {}
+        yield [float(terms[name]) for name in counts], list(counts.values()), measured
     share_out_again(model)

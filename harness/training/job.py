@@ -50,4 +50,4 @@ class TrainingJob:
     @property
     def step_tokens(self) -> int:
         """Tokens in one optimizer step."""
-        return self.config.data.batch_size * self.config.data.sequence_length
+        return self.config.step_tokens

@@ -20,7 +20,7 @@ from harness.models.groups import freeze, trained
 from harness.models.model import Model
 from harness.schema import TrainerConfig
 from harness.training.gradients import clip
-from harness.training.noise import seed_noise
+from harness.training.noise import keyed, seed_noise
 from harness.training.strategies import Spread, spread
 from harness.training.world import World
 
@@ -57,6 +57,17 @@ class Steps:
 
     def __len__(self) -> int:
         return ENDLESS
+
+
+def collected(collect: Callable[..., Batch], model: Model, batch: Batch, key: int) -> Batch:
+    """A micro-batch of the method's own making; the model is as it was."""
+    generator, was_training = torch.Generator(model.device).manual_seed(key), model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return collect(model, batch, generator)
+    finally:
+        model.train(was_training)
 
 
 class Loop(LightningModule):
@@ -156,7 +167,8 @@ class Loop(LightningModule):
         self.stepped = self.position - 1 not in self.left_out
         if not self.stepped:
             return
-        step, counts = self.trainer.global_step, self._counts(batch.host)
+        step, batch = self.trainer.global_step, self._collected(batch)
+        counts = self._counts(batch.host)
         micro_batches = len(batch.host) * self.world.data_size
         losses = []
         for micro_batch, host in zip(batch.micro_batches, batch.host, strict=True):
@@ -179,6 +191,17 @@ class Loop(LightningModule):
         self.losses.append(loss)
         self.norms.append(norm)
         self._update(step)
+
+    def _collected(self, batch: Step) -> Step:
+        """What the method makes of it, where it makes its batches itself."""
+        collect = getattr(self.method, "collect", None)
+        if collect is None:
+            return batch
+        made = []
+        for micro_batch, host in zip(batch.micro_batches, batch.host, strict=True):
+            key = keyed(self.noise_seed, self.trainer.global_step, int(host.places_B[0]))
+            made.append(collected(collect, self.model, micro_batch, key))
+        return Step(made)
 
     def _counts(self, micro_batches: list[Batch]) -> dict[str, float]:
         """What each term is divided by: its count over the whole step, all ranks', before the first backward. A term

@@ -11,8 +11,10 @@ import torch
 from harness.errors import UserError
 from harness.files import is_whole
 from harness.identity import flat_difference
+from harness.interfaces.method import Setting
 from harness.models.vocabulary import grown, origins, same_tokens, tables, transferred
 from harness.rundir import RunDir
+from harness.training.device import device_of
 from harness.training.job import Parent, TrainingJob
 
 if TYPE_CHECKING:
@@ -59,6 +61,26 @@ def start_from(job: TrainingJob, model: Model) -> None:
         of = origins(new, old)
         weights |= {name: transferred(weights[name], fresh[name], of) for name in names}
     model.load_state_dict(weights)
+
+
+def setting(job: TrainingJob) -> Setting:
+    """What the method is built in."""
+    data = job.config.data
+    return Setting(
+        tokenizer=job.dataset.tokenizer,
+        attend_across_documents=data.attend_across_documents,
+        sequence_length=data.sequence_length,
+        frozen=lambda role: _frozen(job, role),
+    )
+
+
+def _frozen(job: TrainingJob, role: str) -> Model:
+    """A parent's model, on the training device, for the forward pass alone."""
+    parent = job.parents[role]
+    architecture, weights, _ = _read(parent)
+    model: Model = architecture.build(job.vocabulary)
+    model.load_state_dict(weights)
+    return model.to(device_of(job.config.trainer)).eval().requires_grad_(False)
 
 
 def _say_what_was_seen(job: TrainingJob, parent: Parent) -> None:

@@ -17,7 +17,7 @@ from harness.config import Config, fields_of
 from harness.errors import UserError, suggest
 from harness.help import group_of, group_options, groups
 from harness.plugins import config_folder, sweep_folder
-from harness.registry import registry
+from harness.registry import METHOD, METHODS, registry
 from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig
 from harness.verbs.arguments import asks_help, one_word
 
@@ -173,7 +173,9 @@ def _of(config: type[Config], path: str, chosen: Mapping[str, str]) -> Iterator[
         default = field.default_factory() if callable(field.default_factory) else field.default
         if "kind" in field.metadata:
             kind = field.metadata["kind"]
-            yield from _of_plugin(kind, chosen.get(group_of(kind)), at, chosen)
+            of = METHODS if kind == METHOD else (group_of(kind),)
+            plugin = next((chosen[group] for group in of if chosen.get(group)), None)
+            yield from _of_plugin(kind, plugin, at, chosen)
         elif isinstance(default, Config):
             yield from _of(type(default), at, chosen)
         elif isinstance(default, dict) and default:
@@ -189,7 +191,7 @@ def _of_plugin(kind: str, name: str | None, at: str, chosen: Mapping[str, str]) 
     if name is None:
         return
     config = registry().get(kind, name)
-    parts = {f"architecture/{key}": value for entry in _listed(config) for key, value in entry.items()}
+    parts = {group_of(key): value for entry in _listed(config) for key, value in entry.items()}
     yield from _of(config, at, {**parts, **chosen})
 
 

@@ -62,8 +62,11 @@ def run_config(corpus: object, tokenizer: object = "bytes", **data: object) -> R
     """A RunConfig as far as the data goes."""
     named = corpus if isinstance(corpus, CorpusConfig) else plugin_config("corpus", corpus, "corpus")
     return RunConfig(
-        corpus=named, tokenizer=plugin_config("tokenizer", tokenizer, "tokenizer"), data=DataConfig(**data)
-    )  # type: ignore[arg-type]
+        corpus=named,
+        tokenizer=plugin_config("tokenizer", tokenizer, "tokenizer"),
+        method=plugin_config("method", "clm", "method"),
+        data=DataConfig(**data),  # type: ignore[arg-type]
+    )
 
 
 def rows_file(path: Path, texts: Sequence[str]) -> dict[str, str]:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.data.cells import Cut, Windows
 from harness.data.shards import Side
-from harness.data.stream import BLOCK, Part, Stream, positions_within, sequences_in
+from harness.data.stream import BLOCK, Part, Stream, positions_within
 from harness.errors import UserError
 
 END = 999
@@ -37,7 +38,7 @@ def documents(seed: int, count: int) -> list[list[int]]:
 
 def stream(sequence_length: int = 8, seed: int = 0) -> Stream:
     parts = [Part("big", side(documents(1, 40)), 0.75), Part("small", side(documents(2, 6)), 0.25)]
-    return Stream(parts, sequence_length, seed)
+    return Stream(parts, Cut("sequences", sequence_length), seed)
 
 
 @given(st.lists(st.lists(st.integers(0, 900), max_size=9), min_size=1, max_size=12), st.integers(1, 5), st.data())
@@ -80,7 +81,7 @@ def test_seeking_is_asking_for_a_later_place(first: int, count: int, cut: int) -
     cut = min(cut, count)
     whole, parts = (
         stream().sequences(first, count),
-        [stream().sequences(first, cut), stream().sequences(first + cut, count - cut)],
+        [stream().sequences(start, rows) for start, rows in [(first, cut), (first + cut, count - cut)] if rows],
     )
     for name in ("tokens_BS", "documents_BS", "places_B"):
         assert (getattr(whole, name) == np.concatenate([getattr(part, name) for part in parts])).all()
@@ -98,15 +99,15 @@ def test_the_first_repeat_is_the_first_place_seen_before() -> None:
 
 def test_a_source_too_short_for_one_sequence_is_refused() -> None:
     with pytest.raises(UserError, match=r"corpus tiny has 8 training tokens.*sequence_length=8"):
-        Stream([Part("tiny", side([[1, 2, 3, 4, 5, 6, 7]]), 1.0)], 8, 0)
-    assert Stream([Part("tiny", side([[1, 2, 3, 4, 5, 6, 7]]), 1.0)], 7, 0).sizes == [1]
+        Stream([Part("tiny", side([[1, 2, 3, 4, 5, 6, 7]]), 1.0)], Cut("sequences", 8), 0)
+    assert Stream([Part("tiny", side([[1, 2, 3, 4, 5, 6, 7]]), 1.0)], Cut("sequences", 7), 0).sizes == [1]
 
 
 @given(st.integers(0, 50), st.integers(1, 9))
-def test_sequences_in_leaves_room_for_the_last_target(tokens: int, length: int) -> None:
+def test_windows_leave_room_for_the_last_target(tokens: int, length: int) -> None:
     held = side([[0] * (tokens - 1)]) if tokens else side([])
     fitting = [i for i in range(tokens) if i * length + length < tokens]
-    assert sequences_in(held, length) == len(fitting)
+    assert len(Windows(held, length)) == len(fitting)
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=5, max_size=5), min_size=1, max_size=4))

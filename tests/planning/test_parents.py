@@ -166,7 +166,7 @@ def test_the_budget_counts_the_parents_steps(plan: Any, trunk: RunDir, budget: i
         plan(f"budget.tokens={budget * STEP}", f"parents.continue='{trunk.id}'")
 
 
-def test_another_corpus_must_not_bring_another_tokenizer(plan: Any, tmp_path: Path):
+def test_a_tokenizer_is_taken_over_unless_another_is_asked_for(plan: Any, tmp_path: Path):
     for name, word in (("one", "alpha beta "), ("two", "gamma delta ")):
         (tmp_path / f"{name}.txt").write_text(word * 300)
     common = ["corpus=text", "tokenizer=bpe", "tokenizer.size=280", "data.held_out=0"]
@@ -178,10 +178,17 @@ def test_another_corpus_must_not_bring_another_tokenizer(plan: Any, tmp_path: Pa
     again = [LONGER, *common, f"parents.continue='{run.id}'"]
     assert plan(*again, f"corpus.path={tmp_path}/one.txt").own_steps == 20
     assert plan(*again, f"corpus.path={tmp_path}/one.txt", "data.held_out=0.1").own_steps == 20
-    for planned in ({}, {"trunk": first}):
+    others = [*again, f"corpus.path={tmp_path}/two.txt"]
+    ids = set()
+    for planned in ({}, {run.id: first}):
         run.update_manifest(state="interrupted" if planned else "finished")
+        continued = plan(*others, **planned)
+        assert continued.inherited is not None
+        assert continued.dataset().tokenizer.encode("alpha ") == dataset(first.config).tokenizer.encode("alpha ")
+        ids.add(continued.id)
         with pytest.raises(ConfigError, match="another tokenizer than the parent's"):
-            plan(*again, f"corpus.path={tmp_path}/two.txt", **planned)
+            plan(*others, "data.retrain_tokenizer=true", **planned)
+    assert len(ids) == 1, "whether the parent is trained yet changes no id"
 
 
 def test_an_imported_model_has_no_optimizer_to_continue(plan: Any):

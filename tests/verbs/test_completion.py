@@ -49,7 +49,7 @@ LINES = {
     "harness generate sampler.temp": ["sampler.temperature="],
     "harness diff b": ["ba9876543210"],
     "harness export b": ["ba9876543210"],
-    "harness train parents.": ["parents.continue=", "parents.init="],
+    "harness train parents.": ["parents.continue=", "parents.init=", "parents.reference="],
     "harness study quick": ["quickstart"],
     "harness study ow": ["own"],
     "harness report m": ["mine"],

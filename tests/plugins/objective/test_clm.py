@@ -8,6 +8,7 @@ import torch
 
 from harness.interfaces.architecture import Output
 from harness.interfaces.batch import Sequences
+from harness.interfaces.method import Setting
 from harness.interfaces.visibility import Causal, SameDocument, Visibility
 from harness.registry import registry
 
@@ -17,7 +18,11 @@ SEQUENCES = Sequences(TOKENS_BS, DOCUMENTS_BS, np.array([10, 11]))
 
 
 def clm(attend_across_documents: bool = True, **values: Any) -> Any:
-    return registry().get("objective", "clm")(name="clm", **values).build(None, attend_across_documents)
+    return (
+        registry()
+        .get("objective", "clm")(name="clm", **values)
+        .build(Setting(tokenizer=None, attend_across_documents=attend_across_documents))
+    )
 
 
 def prepare(method: Any) -> Any:

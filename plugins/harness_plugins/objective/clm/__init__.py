@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from harness import hookimpl
-from harness.interfaces.method import Method, ObjectiveConfig
+from harness.interfaces.method import Method, ObjectiveConfig, Setting
 
 HARNESS_INTERFACE = 1
 
@@ -15,10 +14,10 @@ HARNESS_INTERFACE = 1
 class ClmConfig(ObjectiveConfig):
     """Causal language modelling: every token from those before it."""
 
-    def build(self, tokenizer: Any, attend_across_documents: bool) -> Method:
+    def build(self, setting: Setting) -> Method:
         from harness_plugins.objective.clm.clm import CausalLanguageModelling
 
-        return CausalLanguageModelling(attend_across_documents, self.logits_chunk)
+        return CausalLanguageModelling(setting.attend_across_documents, self.logits_chunk)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import hookimpl
 from harness.config import option
-from harness.interfaces.method import ObjectiveConfig
+from harness.interfaces.method import ObjectiveConfig, Setting
 from harness.interfaces.parts import AttentionConfig
 from harness.interfaces.suite import HeldOut, SuiteConfig
 
@@ -44,7 +44,7 @@ class SkipObjective(ObjectiveConfig):
 
     distance: int = option(2, "how far ahead, in tokens", minimum=1)
 
-    def build(self, tokenizer: Any, attend_across_documents: bool) -> Any:
+    def build(self, setting: Setting) -> Any:
         from harness_gadgets.modules import Skip
 
         return Skip(self.distance)
