@@ -85,6 +85,8 @@ class Stream:
 
 def joined(read: Sequence[Sequences]) -> Sequences:
     """Rows of several sources in the order of their places, padded to one width."""
+    if len(read) == 1:
+        return read[0]
     order_B = np.argsort(np.concatenate([rows.places_B for rows in read]))
     width = max(rows.tokens_BS.shape[1] for rows in read)
 
@@ -92,7 +94,7 @@ def joined(read: Sequence[Sequences]) -> Sequences:
         columns = [getattr(rows, name) for rows in read]
         if columns[0] is None:
             return None
-        if columns[0].ndim == 2:
+        if columns[0].ndim == 2 and any(column.shape[1] < width for column in columns):
             columns = [np.pad(c, [(0, 0), (0, width - c.shape[1])], constant_values=padding) for c in columns]
         return np.concatenate(columns)[order_B]
 
