@@ -69,8 +69,6 @@ class Method(Protocol):
 class MethodConfig(PluginConfig):
     """Base of the Configs of objectives and alignments."""
 
-    #: The kinds of visibility condition it asks the body for.
-    asks: ClassVar[frozenset[type[Condition]]] = frozenset({Causal})
     #: How its model is scored: the kind of likelihood in each score row; None: it has none.
     likelihood: ClassVar[str | None] = "causal"
     #: The head it needs, by name.
@@ -81,6 +79,10 @@ class MethodConfig(PluginConfig):
     leans_on: ClassVar[tuple[str, ...]] = ()
     #: Whether it generates while it trains.
     generates: ClassVar[bool] = False
+
+    def asks(self) -> frozenset[type[Condition]]:
+        """The kinds of visibility condition it asks the body for."""
+        return frozenset({Causal})
 
     def cut(self) -> str:
         """How places are cut out of the shards."""

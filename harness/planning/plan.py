@@ -142,7 +142,7 @@ def _fits(config: RunConfig, vocabulary: int) -> None:
         raise ConfigError(
             f"{chosen} reads {method.reads}, and corpus={config.corpus.name} holds {form_of(config.corpus)}."
         )
-    missing = method.asks - architecture.visibilities
+    missing = method.asks() - architecture.visibilities
     if missing:
         names = ", ".join(sorted(kind.__name__ for kind in missing))
         raise ConfigError(f"{chosen} asks for {names} visibility, which architecture={architecture.name} cannot do.")
