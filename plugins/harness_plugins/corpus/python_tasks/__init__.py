@@ -1,0 +1,54 @@
+"""Examples made from the functions of the running Python's library: real ones on every machine, offline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from harness import hookimpl
+from harness.config import ConfigError, option
+from harness.interfaces.corpus import CONVERSATIONS, PREFERENCES, PROMPTS, CorpusConfig
+
+if TYPE_CHECKING:
+    from harness_plugins.corpus.python_tasks.python_tasks import Tasks
+
+HARNESS_INTERFACE = 1
+
+
+@dataclass(kw_only=True)
+class PythonTasks(CorpusConfig):
+    """Functions as conversations (docstring to signature, both to body), preferences (the real end of a function or a
+    corrupted one) or prompts (its beginning). What corpus=python_stdlib holds out is held out here, too.
+    """
+
+    results_version: ClassVar[int] = 1
+
+    examples: str = option(CONVERSATIONS, "what a function is made into", choices=(CONVERSATIONS, PREFERENCES, PROMPTS))
+    characters: int = option(300, "longest prompt with its longest answer; a prompt alone: half of it", minimum=80)
+    shuffled: bool = option(
+        False,
+        "for control runs: answers change places within a module, and a fair coin says which of two is the better",
+    )
+
+    def check(self) -> None:
+        if self.shuffled and self.examples == PROMPTS:
+            raise ConfigError("shuffled=true: prompts have no answers that could change places. Say shuffled=false.")
+
+    def form(self) -> str:
+        return self.examples
+
+    def fingerprint(self) -> str:
+        from harness.data.cache import digest
+        from harness_plugins.corpus.python_tasks.functions import fingerprint
+
+        return digest([self.results_version, fingerprint(), self.examples, self.characters, self.shuffled])
+
+    def build(self) -> Tasks:
+        from harness_plugins.corpus.python_tasks.python_tasks import build
+
+        return build(self)
+
+
+@hookimpl
+def register_corpus() -> dict[str, type]:
+    return {"python_tasks": PythonTasks}
