@@ -6,12 +6,20 @@
     base:     [overrides of every run]
     axes:     {key: [values]}          their product
     zip:      {key: [values]}          lists of one length, side by side
-    stages:   {name: {parents: {role: stage[@step]}, base: …, axes: …, zip: …}}
+    stages:   {name: {parents: {role: stage[@step] or a list of them}, base: …, axes: …, zip: …}}
     analyses: [name, or {name: …, option: …}]
 
 Stages stand in order: what a stage starts from stands before it. A run of a stage starts from each run of its parent's
 and has its values of axes and zip, too, but for those that the stage sets itself. `parents` may also be varied, as
-``zip: {parents.continue: [trunk@400, trunk@800], …}``. The axes of the sweep are those of the stages without a parent.
+``zip: {parents.continue: [trunk@400, trunk@800], …}``; a list under `parents` is an axis. The axes of the sweep are
+those of the stages without a parent.
+
+A stage with several parents has them from one chain: the first (in the order of the roles) is gone through run by run,
+and another is the run of its stage that this one comes from, or else the one whose values are the same.
+
+What a stage chooses by a group (`corpus=…`, `objective=…` or `alignment=…`) is its own altogether: of the sweep's base
+and of its parent's values, that choice and all options of it (`corpus.path`, `method.beta`) do not reach it; and where
+its base chooses, it does not hand values of such options down.
 """
 
 from __future__ import annotations
@@ -26,9 +34,11 @@ from typing import Any, cast
 from harness.composition import compose, typed
 from harness.config import ConfigError, plugin_config, replace_at
 from harness.errors import UserError, suggest
-from harness.help import groups
+from harness.help import group_of, groups
+from harness.hookspecs import KINDS
 from harness.planning.parents import split
 from harness.plugins import sweep_folder
+from harness.registry import METHOD, METHODS
 from harness.schema import ROLES, RunConfig
 
 KEYS = ("question", "base", "axes", "zip", "stages", "analyses")
@@ -49,7 +59,7 @@ class Grid:
 
     def sets(self) -> set[str]:
         """The keys that it sets."""
-        return {override.split("=")[0].lstrip("+~") for override in self.base} | self.axes.keys() | self.zip.keys()
+        return {key_of(override) for override in self.base} | self.axes.keys() | self.zip.keys()
 
     def rows(self) -> list[Row]:
         """Key → value of each run, in order: the product of the axes, times the zipped rows."""
@@ -63,6 +73,31 @@ class Stage(Grid):
     """One stage of a sweep. parents: by role, the name of a stage before it, with a step or without."""
 
     parents: dict[str, str] = field(default_factory=dict)
+
+    def is_own(self, key: str) -> bool:
+        """Whether what others set at a key does not reach the stage: it sets that key, or chooses what has it."""
+        return key in self.sets() or _chooses(self.sets(), key)
+
+    def keeps(self, key: str) -> bool:
+        """Whether a value of its runs is of no use to those that start from them, as an option of what only its base
+        chooses."""
+        return key.startswith("parents.") or _chooses({key_of(override) for override in self.base}, key)
+
+
+def _chooses(keys: set[str], key: str) -> bool:
+    """Whether some of the keys are a group of plugins that has another key, or are its equal."""
+    chosen = [_place(group) for group in keys & {group_of(kind) for kind in KINDS}]
+    return any(f"{_place(key)}.".startswith(f"{place}.") for place in chosen)
+
+
+def key_of(override: str) -> str:
+    """The key of an override as it is written."""
+    return override.split("=")[0].lstrip("+~")
+
+
+def _place(key: str) -> str:
+    """Where in a run's config a key or a group stands: an objective and an alignment in one place."""
+    return ".".join(METHOD if part in METHODS else part for part in key.split("/"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +160,16 @@ def _stages(path: Path, values: Any) -> tuple[Stage, ...]:
         parents = stage.get("parents") or {}
         if not isinstance(parents, dict):
             raise UserError(f"{where}: parents must map roles to stages, as in continue: trunk.")
-        for role, parent in parents.items():
+        for role, given in parents.items():
             if role not in ROLES:
                 raise UserError(f"{where}: {role} is no role of a parent. {suggest(role, ROLES)}")
-            if split(str(parent))[0] not in found:
-                raise UserError(f"{where}: {parent} is no stage before it. {suggest(str(parent), found)}")
-        found[name] = Stage(**_grid(where, str(name), stage), parents={r: str(p) for r, p in parents.items()})
+            for parent in given if isinstance(given, list) else [given]:
+                if split(str(parent))[0] not in found:
+                    raise UserError(f"{where}: {parent} is no stage before it. {suggest(str(parent), found)}")
+        several = {f"parents.{role}": given for role, given in parents.items() if isinstance(given, list)}
+        one = {role: str(given) for role, given in parents.items() if not isinstance(given, list)}
+        varied = {**stage, "axes": {**several, **(stage.get("axes") or {})}} if several else stage
+        found[name] = Stage(**_grid(where, str(name), varied), parents=one)
     return tuple(found.values())
 
 
@@ -167,7 +206,7 @@ def with_overrides(sweep: Sweep, overrides: Sequence[str]) -> Sweep:
     axes, side, base = dict(sweep.axes), dict(sweep.zip), list(sweep.base)
     for override in overrides:
         key, values = _values(override)
-        if setting := [stage.name for stage in sweep.stages if key in stage.sets()]:
+        if setting := [stage.name for stage in sweep.stages if stage.is_own(key)]:
             raise UserError(f"{key} is set by the stages {', '.join(setting)} of {sweep.name}. Change it in its file.")
         if key in axes or key in side or len(values) > 1:
             side.pop(key, None)
@@ -226,9 +265,17 @@ def configs(base: Sequence[str], rows: Sequence[Row]) -> list[RunConfig]:
         config = made[at]
         for key, value in row.items():
             if key not in chosen:
-                config = replace_at(config, key, value)
+                config = _with(config, key, value)
         found.append(config)
     return found
+
+
+def _with(config: RunConfig, key: str, value: Any) -> RunConfig:
+    """A copy with another value at a key; of a mapping, such as parents, the other entries stay."""
+    place, _, name = key.rpartition(".")
+    if isinstance(mapping := getattr(config, place, None), dict):
+        return replace_at(config, place, {**mapping, name: value})
+    return replace_at(config, key, value)
 
 
 def _needed(composed: Any, key: str) -> bool:

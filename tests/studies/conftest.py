@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.registry import Entry, Registry, registry
+from tests.studies.toys import Digits, Toy, ToyAlignment
 
 SWEEP = """
 question: does a model of two layers read better than one of one?
@@ -54,3 +56,14 @@ def here(finished, tmp_path, monkeypatch):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def with_toys(monkeypatch):
+    """The plugins of `toys`, by the name toy."""
+    found = Registry(dict(registry().entries), registry().broken)
+    for kind, config in {"corpus": Toy, "alignment": ToyAlignment, "reward": Digits}.items():
+        found.add(Entry(kind, "toy", config, "toys", "1"))
+    monkeypatch.setattr("harness.registry.registry", lambda: found)
+    for module in ("harness.composition", "harness.help", "harness.identity"):
+        monkeypatch.setattr(f"{module}.registry", lambda: found)

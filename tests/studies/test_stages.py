@@ -11,7 +11,7 @@ from harness.config import ConfigError
 from harness.errors import UserError
 from harness.planning.plan import Plan
 from harness.rundir import RunDir
-from harness.studies.stages import plans_of
+from harness.studies.stages import plans_of, rows_of
 from harness.studies.sweep import load_sweep, with_overrides
 
 STEP = 4 * 32
@@ -99,6 +99,109 @@ def test_what_cannot_follow_is_said_before_anything_starts(plans: Any):
         plans(f"stages: {{{TRUNK}, decay: {{parents: {{continue: trunk}}, base: [optimizer.lr=0.5]}}}}")
     with pytest.raises(UserError, match="starts from later, which does not stand before it"):
         plans(f"stages: {{{TRUNK}, decay: {{axes: {{parents.init: [later]}}}}, later: {{}}}}")
+
+
+# ------------------------------------------------------------------------------------- several parents
+
+TOYS = """
+base: [experiment=tiny, tokenizer=bytes, corpus=toy, corpus.count=300, objective=clm, data.sequence_length=32,
+       suite=null, budget.tokens=null, budget.steps=4]
+"""
+CHAIN = """
+stages:
+  first: {}
+  taught: {parents: {init: first}, base: [optimizer.lr=0.001]}
+  aligned:
+    parents: {init: taught, reference: taught}
+    base: [corpus=toy, corpus.holds=preferences, alignment=toy]
+    axes: {method.beta: [0.1, 0.5]}
+"""
+
+
+@pytest.fixture
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_toys: Any) -> Any:
+    """Plans by the names of their stages."""
+    monkeypatch.chdir(tmp_path)
+
+    def toys(*lines: str, overrides: tuple[str, ...] = ()) -> dict[str, list[Plan]]:
+        (tmp_path / "mine.yaml").write_text("\n".join([TOYS, *lines]))
+        found: dict[str, list[Plan]] = {}
+        for made in rows_of(with_overrides(load_sweep("mine.yaml"), overrides)):
+            found.setdefault(made.stage, []).append(made.plan)
+        return found
+
+    return toys
+
+
+def of(plan: Plan, role: str) -> str:
+    return plan.parents[role].path.name
+
+
+def test_a_stage_may_lean_on_one_run_and_start_from_it(toys: Any):
+    found = toys("axes: {seed: [0, 1]}", CHAIN)
+    assert [len(found[stage]) for stage in found] == [2, 2, 4]
+    seeds = {plan.id: plan.config.seed for plan in found["taught"]}
+    for plan in found["aligned"]:
+        assert of(plan, "init") == of(plan, "reference")
+        assert seeds[of(plan, "init")] == plan.config.seed
+    assert {(plan.config.seed, plan.config.method.beta) for plan in found["aligned"]} == {
+        (seed, beta) for seed in (0, 1) for beta in (0.1, 0.5)
+    }
+
+
+def test_another_parent_is_the_run_that_this_one_comes_from(toys: Any):
+    """The reference of what starts from an aligned run is the taught one that the aligned run itself began with."""
+    again = """
+  again:
+    parents: {init: aligned, reference: first}
+    base: [corpus=toy, corpus.holds=preferences, alignment=toy, optimizer.lr=0.002]
+"""
+    found = toys("axes: {seed: [0, 1]}", CHAIN + again)
+    first = {plan.config.seed: plan.id for plan in found["first"]}
+    assert len(found["again"]) == 4
+    for plan in found["again"]:
+        assert of(plan, "reference") == first[plan.config.seed]
+
+
+def test_a_parent_beside_the_chain_is_the_one_with_the_same_values(toys: Any):
+    beside = """
+  aside: {base: [budget.steps=6]}
+  both:
+    parents: {init: taught, reference: aside}
+    base: [corpus=toy, corpus.holds=preferences, alignment=toy]
+"""
+    found = toys("axes: {seed: [0, 1]}", CHAIN + beside)
+    aside = {plan.config.seed: plan.id for plan in found["aside"]}
+    assert [of(plan, "reference") for plan in found["both"]] == [aside[plan.config.seed] for plan in found["both"]]
+    with pytest.raises(
+        UserError, match="both leans on taught and on aside, and 3 of the runs of aside have the values"
+    ):
+        toys(CHAIN + beside.replace("budget.steps=6]", "budget.steps=6], axes: {seed: [3, 4, 5]}"))
+
+
+def test_a_stage_may_follow_each_of_several(toys: Any):
+    found = toys(CHAIN + "  last: {parents: {init: [taught, aligned]}, base: [budget.steps=2]}\n")
+    starts = [of(plan, "init") for plan in found["last"]]
+    assert starts == [plan.id for plan in [*found["taught"], *found["aligned"]]]
+
+
+def test_what_a_stage_chooses_is_its_own_altogether(toys: Any):
+    """Of the base, an objective's options do not reach an alignment, nor a corpus's another one, nor what is varied."""
+    text = """
+stages:
+  first: {base: [corpus=toy], axes: {corpus.count: [250, 300], method.logits_chunk: [null, 64]}}
+  aligned: {parents: {init: first}, base: [alignment=toy, corpus=toy, corpus.holds=preferences]}
+  more: {parents: {init: aligned}, base: [objective=clm, corpus=text, corpus.path=/dev/null]}
+"""
+    found = toys(text.replace("  more", "# more").replace("/dev/null", "mine.yaml"))
+    assert {plan.config.corpus.count for plan in found["first"]} == {250, 300}
+    assert {plan.config.corpus.count for plan in found["aligned"]} == {200}, "the corpus's own default"
+    assert {plan.config.method.name for plan in found["aligned"]} == {"toy"}
+    assert {of(plan, "init") for plan in found["aligned"]} == {plan.id for plan in found["first"]}
+    with pytest.raises(UserError, match="corpus.count is set by the stages first, aligned, more of mine"):
+        toys(text, overrides=("corpus.count=10",))
+    with pytest.raises(UserError, match="method.beta is set by the stages first, aligned, more of mine"):
+        toys(text, overrides=("method.beta=10",))
 
 
 # ---------------------------------------------------------------------------------------- carried out
