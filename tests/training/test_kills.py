@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from safetensors import safe_open
 from small_runs import config, job, run_dir
 
 from harness import rundir
+from harness.config import plugin_config
 from harness.launch.ranks import together
 from harness.rundir import RunDir
 from harness.training import checkpoints
-from harness.training.job import TrainingJob
+from harness.training.job import Parent, TrainingJob
 from harness.training.train import train
+from tests import conversations
 
 pytestmark = pytest.mark.slow
 
@@ -137,9 +140,32 @@ def killed_while_it_writes(of: TrainingJob, run: RunDir) -> None:
     "way", WAYS, ids=lambda way: "-".join(map(str, way)).replace("False", "eager").replace("True", "compiled")
 )
 def test_two_kills_change_no_bit(way: tuple[str, str, bool, int], text: Path, tmp_path: Path):
+    assert_two_kills_change_no_bit(prepared(text, way), tmp_path)
+
+
+def test_two_kills_change_no_bit_of_fine_tuning(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It starts from another run, and its batches hold different numbers of answers' tokens."""
     import harness.training.fit  # noqa: F401
 
-    of = prepared(text, way)
+    conversations.register(monkeypatch)
+    parent_config = config(text)
+    parent = run_dir(tmp_path / "parent", parent_config)
+    assert wait(start(job(parent_config, 4), parent)) == 0
+    of = replace(
+        parent_config,
+        corpus=conversations.Talks(name="talks"),
+        data=replace(parent_config.data, sequence_length=160, template="chat"),
+        method=plugin_config("method", "sft", "method"),
+        trainer=replace(parent_config.trainer, checkpoints=STEPS // KEPT_EVERY, micro_batch=2),
+    )
+    starts = {"init": Parent(parent.path, 4, f"{parent.id}@4")}
+    assert_two_kills_change_no_bit(replace(job(of, STEPS), parents=starts), tmp_path)
+
+
+def assert_two_kills_change_no_bit(of: TrainingJob, tmp_path: Path) -> None:
+    """Killed at random and while it writes, a run ends with the bits of one that was left alone."""
+    import harness.training.fit  # noqa: F401
+
     alone, run = (run_dir(tmp_path / name, of.config) for name in ("alone", "killed"))
     assert wait(start(of, alone)) == 0
     killed_at_random(of, run)
