@@ -52,8 +52,10 @@ def option(
 
 
 def slot(kind: str, help: str = "", *, identity: bool = True, optional: bool = False) -> Any:
-    """A field that holds a plugin's Config of the given kind, looked up by its `name`."""
-    metadata = {"help": help, "identity": identity, "neutral": MISSING, "kind": kind, "optional": optional}
+    """A field that holds a plugin's Config of the given kind, looked up by its `name`. An optional one that holds none
+    is left out of the identity."""
+    neutral = None if optional else MISSING
+    metadata = {"help": help, "identity": identity, "neutral": neutral, "kind": kind, "optional": optional}
     return dataclasses.field(default=None if optional else MISSING, metadata=metadata)
 
 

@@ -175,6 +175,7 @@ class RunConfig(Config):
     architecture: Any = slot("architecture", "the model")
     scale: ScaleConfig = section(ScaleConfig, "the rung of a ladder", identity=False)
     method: Any = slot("method", "what turns data and model into a loss: an objective or an alignment")
+    adapter: Any = slot("adapter", "few parameters that are trained beside those of parents.init", optional=True)
     optimizer: Any = slot("optimizer", "how gradients become updates")
     schedule: Any = slot("schedule", "the learning rate over the run")
     budget: BudgetConfig = section(BudgetConfig, "how long to train", identity=False)  # the steps stand for it

@@ -12,14 +12,33 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+@dataclass(frozen=True)
+class AdapterCounts:
+    """What an adapter adds. parameters: those that are trained. activations: numbers kept for each token until the
+    backward pass; products: those of them that are results of its matrix products, and what those add to the model's
+    own. flops: of the forward pass for each token."""
+
+    parameters: int
+    activations: int
+    products: int
+    flops: int
+
+
 @dataclass(kw_only=True)
 class AdapterConfig(PluginConfig):
     """Base of every adapter's Config."""
 
+    def counts(self, model: nn.Module) -> AdapterCounts:
+        """What it would add to a model, which stays as it is and may be on the meta device.
+
+        Raises ConfigError where the model has nothing that it could adapt.
+        """
+        raise NotImplementedError
+
     def adapt(self, model: nn.Module) -> Collection[str]:
-        """Adds the adapter, in place, with torch's global generator, which the caller has seeded; what it computes is
-        unchanged until it is trained. Works on the meta device, too. Returns the names of the parameters that are
-        trained, which are also what is saved.
+        """Adds the adapter, in place, drawing from torch's global generator, which the caller has seeded; what the
+        model computes is unchanged until the adapter is trained. Works on the meta device, too. Returns the names of
+        the parameters that are trained, which are also all that is saved. Others may get other names.
 
         Raises ConfigError where the model has nothing that it could adapt.
         """

@@ -114,6 +114,7 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
             "parameters": plan.account.total,
             "non_embedding": plan.account.non_embedding,
             "active": plan.account.active,
+            "trained": plan.trained,
             "flops_per_token": plan.account.training_flops,
             "vocabulary": plan.vocabulary,
         },

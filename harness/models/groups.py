@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -23,6 +23,12 @@ def freeze(model: nn.Module, config: OptimizerConfig) -> None:
     """Takes the parameters named in `frozen` out of training. Raises ConfigError for a name that is none."""
     for name in _matched(model, config.frozen, "optimizer.frozen"):
         model.get_parameter(name).requires_grad_(False)
+
+
+def train_only(model: nn.Module, names: Collection[str]) -> None:
+    """Takes all but the named parameters out of training."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
 
 
 def trained(model: nn.Module, config: OptimizerConfig) -> list[Trained]:

@@ -28,6 +28,11 @@ def check_layout(config: RunConfig) -> None:
         raise ConfigError(
             "trainer.precision=fp16 scales its losses on one device or under ddp only. Say bf16, or fp32."
         )
+    if tensor > 1 and config.adapter:
+        raise ConfigError(
+            f"trainer.tensor_parallel={tensor} cuts the matrices that adapter={config.adapter.name} stands beside. Say "
+            "trainer.strategy=fsdp instead."
+        )
     if tensor > 1:
         _cuts(config, tensor)
 

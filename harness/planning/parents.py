@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import ConfigError, from_mapping
-from harness.data.cache import digest
 from harness.data.dataset import content, tokenizer_folder
 from harness.errors import UserError
 from harness.files import CHECKSUMS, is_whole, read_json
@@ -95,6 +94,8 @@ def _resolved(
         _check_continue(config, data, vocabulary, steps, run, step, inherits)
     else:
         _check_init(config, vocabulary, run.config.architecture, run.vocabulary)
+        same = data == run.data or inherits or _same_tokenizer(config, run)
+        _check_beside(config, vocabulary, run.vocabulary, same)
     return Parent(run.dir.path, step, f"{run.dir.id}@{step}")
 
 
@@ -192,6 +193,11 @@ def _check_continue(
 ) -> None:
     if step == 0:
         raise ConfigError("an imported run has weights only, no optimizer's state. Say parents.init.")
+    if run.config.adapter:
+        raise ConfigError(
+            f"it trained adapter={run.config.adapter.name} and has no state of a whole model. Say parents.init, which "
+            "takes the model with the adapter merged."
+        )
     ours, theirs = config.with_seeds(), run.config.with_seeds()
     differs = {
         f"{part}.{key}": pair
@@ -269,6 +275,16 @@ def _check_init(config: RunConfig, vocabulary: int, architecture: Any, its_vocab
             )
 
 
+def _check_beside(config: RunConfig, vocabulary: int, its_vocabulary: int, same_tokenizer: bool) -> None:
+    """Whether an adapter can stand beside the weights as they are: rows of other tokens would be in no checkpoint."""
+    if config.adapter and (vocabulary != its_vocabulary or not same_tokenizer):
+        raise ConfigError(
+            f"adapter={config.adapter.name} leaves its weights as they are, so its tokenizer and its {its_vocabulary} "
+            f"rows of the embedding table must be kept: take the same tokenizer, and architecture.vocabulary="
+            f"{its_vocabulary}."
+        )
+
+
 def _shape(state: Mapping[str, Any], name: str, is_table: bool) -> tuple[int, ...] | None:
     return tuple(state[name].shape)[1 if is_table else 0 :] if name in state else None
 
@@ -295,4 +311,6 @@ def _of_folder(path: Path, config: RunConfig, vocabulary: int) -> Parent:
             f"the folder has {architecture.vocabulary} tokens and no tokenizer.json that says which, and this run has "
             f"{vocabulary}."
         )
-    return Parent(path, None, digest([folder.identity(), tokenizer and tokenizer.fingerprint()]))
+    same = tokenizer is None or tokenizer.fingerprint() == config.tokenizer.fingerprint()
+    _check_beside(config, vocabulary, architecture.vocabulary, same)
+    return Parent(path, None, folder.fingerprint())

@@ -13,6 +13,7 @@ from harness.config import ConfigError, to_mapping
 from harness.data.dataset import Dataset, fingerprint, form_of, prepare
 from harness.files import CHECKSUMS, checksum
 from harness.identity import identity, run_id
+from harness.interfaces.adapter import AdapterCounts
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.interfaces.method import AlignmentConfig
 from harness.models.counting import Account, account
@@ -43,6 +44,7 @@ class Plan:
     steps: int
     tokens: int
     account: Account
+    trained: int  #: parameters that are trained
     parents: Mapping[str, Parent] = field(default_factory=dict)
     inherited: Path | None = None  #: the folder of a parent's tokenizer that this run uses
 
@@ -84,10 +86,11 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     """
     inherited = inherited_tokenizer(config, planned or {})
     vocabulary = vocabulary_of(config, inherited)
-    _fits(config, vocabulary)
+    _fits(config)
     model = account(config.architecture, vocabulary, config.data.sequence_length)
     steps = _steps(config, model, inherited)
     data = data_fingerprint(config, inherited)
+    trained = _trained(config, vocabulary, model.total)
     parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited is not None)
     of = {role: parent.identity for role, parent in parents.items()}
     determined = identity(config, data=data, vocabulary=vocabulary, steps=steps, parents=of)
@@ -95,7 +98,7 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
         determined["tokenizer"] = checksum(inherited / CHECKSUMS)
     tokens = steps * config.step_tokens
     parents |= leaned_on(config, parents)  # what it starts from stands in the identity once
-    return Plan(config, run_id(determined), determined, vocabulary, steps, tokens, model, parents, inherited)
+    return Plan(config, run_id(determined), determined, vocabulary, steps, tokens, model, trained, parents, inherited)
 
 
 def _steps(config: RunConfig, model: Account, inherited: Path | None) -> int:
@@ -133,7 +136,7 @@ def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
     return int(asked or size)
 
 
-def _fits(config: RunConfig, vocabulary: int) -> None:
+def _fits(config: RunConfig) -> None:
     """What is declared to fit with what. One sentence for each pairing that cannot work."""
     architecture, method = config.architecture, config.method
     assert isinstance(architecture, ArchitectureConfig)
@@ -157,14 +160,39 @@ def _fits(config: RunConfig, vocabulary: int) -> None:
     micro = config.trainer.micro_batch
     if micro is not None and config.data.batch_size % micro:
         raise ConfigError(f"trainer.micro_batch={micro} does not divide data.batch_size={config.data.batch_size}.")
+    if config.adapter and not config.parents.get("init"):
+        raise ConfigError(
+            f"adapter={config.adapter.name} is trained beside the weights of another model: say which, by "
+            "parents.init=<run> or a folder of transformers."
+        )
     check_layout(config)
-    if config.optimizer.frozen or config.optimizer.rates:
-        from harness.models.groups import freeze, trained
-        from harness.models.meta import build_on_meta
 
-        model = build_on_meta(architecture, vocabulary)
-        freeze(model, config.optimizer)
-        trained(model, config.optimizer)
+
+def _trained(config: RunConfig, vocabulary: int, parameters: int) -> int:
+    """How many parameters are trained, of a model of so many. Raises ConfigError for names that are none, and where
+    nothing is left to train."""
+    named = config.optimizer.frozen or config.optimizer.rates
+    if not named:
+        counts = adapter_counts(config, vocabulary)
+        return counts.parameters if counts else parameters
+    from harness.models.groups import freeze, train_only, trained
+    from harness.models.meta import build_on_meta
+
+    model = build_on_meta(config.architecture, vocabulary)
+    if config.adapter:
+        train_only(model, config.adapter.adapt(model))
+    freeze(model, config.optimizer)
+    return sum(one.parameter.numel() for one in trained(model, config.optimizer))
+
+
+def adapter_counts(config: RunConfig, vocabulary: int) -> AdapterCounts | None:
+    """What the run's adapter adds to the model; None: it has none."""
+    if config.adapter is None:
+        return None
+    from harness.models.meta import build_on_meta
+
+    counts: AdapterCounts = config.adapter.counts(build_on_meta(config.architecture, vocabulary))
+    return counts
 
 
 # -------------------------------------------------------------------------------------------- data

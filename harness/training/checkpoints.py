@@ -4,6 +4,7 @@
 
     step-00000120/
       model.safetensors       weights by name; of tied ones the first, the others named in its metadata
+      base.json               where these are an adapter's alone: the model that it stands beside
       optimizer.safetensors   optimizer state as ``<parameter>.<field>``
       optimizer.json          groups with the names of their parameters, and state that is no tensor
       trainer.json            Lightning's counters and the state of callbacks
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.distributed.tensor import DTensor
 
 from harness.errors import RunFailed
@@ -28,7 +28,7 @@ from harness.rundir import RunDir
 from harness.training.parts import Saved, Tensors, part_of, untied, write_parts
 from harness.training.world import World
 
-MODEL, OPTIMIZER, OPTIONS, TRAINER = "model", "optimizer", "optimizer.json", "trainer.json"
+MODEL, OPTIMIZER, OPTIONS, TRAINER, BASE = "model", "optimizer", "optimizer.json", "trainer.json", "base.json"
 
 
 class Storage:
@@ -41,17 +41,19 @@ class Storage:
         """rest: what stands in trainer.json. Every rank returns when the checkpoint is in its place."""
         folder = Path(self.world.gather(str(self.run.stage(final.name)) if self.world.leads else "")[0])
         tensors, options = optimizer_state(loop.optimizer, loop.parameter_names())
-        sums = write_parts(folder, MODEL, loop.model.state_dict(keep_vars=True), self.world)
+        sums = write_parts(folder, MODEL, loop.weights(), self.world)
         sums |= write_parts(folder, OPTIMIZER, tensors, self.world)
         if self.world.leads:
             write_json(folder / OPTIONS, options)
             write_json(folder / TRAINER, dict(rest))
+            if loop.beside:
+                write_json(folder / BASE, dict(loop.beside.base))
             self.run.publish(folder, final, sums)
         self.world.barrier()
 
     def load(self, folder: Path, loop: Any) -> None:
         """Fills the model and its optimizer, of each tensor the part that this rank holds."""
-        load_weights(folder, loop.model)
+        load_weights(folder, loop.weights())
         load_optimizer(folder, loop.optimizer, loop.parameter_names())
 
 
@@ -68,9 +70,9 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def load_weights(folder: Path, model: nn.Module) -> None:
-    """Fills a model in place, however it is spread over processes."""
-    weights, _ = untied(model.state_dict(keep_vars=True))
+def load_weights(folder: Path, weights: Tensors) -> None:
+    """Fills weights in place, by name, however they are spread over processes."""
+    weights, _ = untied(weights)
     with Saved(folder, MODEL) as saved:
         for name, tensor in weights.items():
             part, offset = part_of(tensor)

@@ -19,6 +19,7 @@ from harness.data.loader import Rows, loader
 from harness.interfaces.batch import Batch
 from harness.rundir import RunDir
 from harness.schema import TrainerConfig
+from harness.training.adapters import add, check_base
 from harness.training.checkpoints import Storage, due, forget_oldest
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob
@@ -64,11 +65,11 @@ def fit(
     """Trains from a checkpoint, given by its step and folder (None: from the beginning), to the last step; steps of
     the stream may be passed over. Raises Interrupted, and RolledBack where the config asks for it."""
     config, world = job.config.trainer, World.here(job.config.trainer)
-    loop = build_loop(job, world)
+    loop = build_loop(job, world, begins=start is None)
     loop.interrupted = lambda: interrupt.heard is not None
     loop.left_out = list(left_out)
-    if start is None:
-        start_from(job, loop.model)
+    if start and loop.beside:
+        check_base(start[1], loop.beside)
     run.at_step(start[0] if start else 0)
     recorder = Recorder(job, run, shown, machine)
     saver = Saver(job, run, recorder, interrupt)
@@ -86,13 +87,18 @@ def fit(
     return loop
 
 
-def build_loop(job: TrainingJob, world: World | None = None) -> Loop:
-    """The model, initialised on the CPU from its seed, and all that trains this rank's part of it."""
+def build_loop(job: TrainingJob, world: World | None = None, begins: bool = False) -> Loop:
+    """The model, initialised on the CPU from its seed, and all that trains this rank's part of it. begins: whether it
+    takes the weights of the run's `init`; what an adapter stands beside always does, since checkpoints do not hold it.
+    """
     world = world or World()
     config = job.config
     init, data, noise = job.seeds
     torch.manual_seed(init)
     model = config.architecture.build(job.vocabulary)
+    if begins or config.adapter:
+        start_from(job, model)
+    beside = add(job, model) if config.adapter else None
     method = config.method.build(setting(job))
     stream = job.dataset.stream(data)
     rows = Rows(config.data.batch_size, config.trainer.micro_batch, world.data_rank, world.data_size)
@@ -100,10 +106,12 @@ def build_loop(job: TrainingJob, world: World | None = None) -> Loop:
     def batches(step: int) -> Iterable[list[Batch]]:
         return loader(stream, method, rows, step, config.data.workers)
 
-    return Loop(
+    loop = Loop(
         model, method, config.optimizer, config.schedule, batches,
         steps=job.steps, noise_seed=noise, trainer=config.trainer, world=world,
     )  # fmt: skip
+    loop.beside = beside
+    return loop
 
 
 def _trainer(

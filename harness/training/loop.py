@@ -104,6 +104,7 @@ class Loop(LightningModule):
         self.scaler = torch.amp.GradScaler() if trainer.precision == "fp16" else None
         self.interrupted: Callable[[], bool] = lambda: False
         self.stop = False  #: whether a rank has been interrupted: known to all of them at the same step
+        self.beside: Any = None  #: what is trained and saved alone, where there is an adapter: a `Beside`
         self.guards: list[Guard] = []
         self.stepped = False  #: whether the last batch was trained on
         self._in_a_row = 0  #: batches left out since one was trained on
@@ -138,6 +139,11 @@ class Loop(LightningModule):
                 "rate that the schedule multiplies. harness.models.groups.grouped makes groups that have it."
             )
         return self.optimizer
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint holds of the model, by name."""
+        found = self.model.state_dict(keep_vars=True)
+        return found if self.beside is None else {name: found[name] for name in self.beside.names}
 
     def parameter_names(self) -> dict[int, str]:
         """The name of each parameter, by its identity in memory."""

@@ -47,7 +47,7 @@ def start_from(job: TrainingJob, model: Model) -> None:
     parent = job.parents.get("init")
     if parent is None:
         return
-    architecture, weights, old = _read(parent)
+    architecture, weights, old = read(parent)
     _say_what_was_seen(job, parent)
     differs = flat_difference(job.config.architecture, architecture)
     differs.pop("vocabulary", None)
@@ -77,7 +77,7 @@ def setting(job: TrainingJob) -> Setting:
 def _frozen(job: TrainingJob, role: str) -> Model:
     """A parent's model, on the training device, for the forward pass alone."""
     parent = job.parents[role]
-    architecture, weights, _ = _read(parent)
+    architecture, weights, _ = read(parent)
     model: Model = architecture.build(job.vocabulary)
     model.load_state_dict(weights)
     return model.to(device_of(job.config.trainer)).eval().requires_grad_(False)
@@ -94,7 +94,7 @@ def _say_what_was_seen(job: TrainingJob, parent: Parent) -> None:
             )  # fmt: skip
 
 
-def _read(parent: Parent) -> tuple[Any, dict[str, torch.Tensor], Any]:
+def read(parent: Parent) -> tuple[Any, dict[str, torch.Tensor], Any]:
     """The architecture's Config, the weights, and the tokenizer (None: there is none)."""
     if parent.step is None:
         from harness.models.huggingface.folder import open_folder

@@ -136,11 +136,14 @@ def _say_what_is_damaged(run: RunDir, start: int) -> None:
             log.warning("%s is damaged or unfinished; the run goes on from step %d instead.", folder, start)
 
 
-def load_model(run: RunDir, step: int | None = None) -> tuple[Model, RunConfig, Any]:
+def load_model(run: RunDir, step: int | None = None, merge: bool = True) -> tuple[Model, RunConfig, Any]:
     """The model (in eval mode, on the CPU), the config and the tokenizer of a run at a checkpoint; null: its last.
 
-    Raises UserError where there is no such checkpoint, whole.
+    merge: whether an adapter is merged into the model that it stands beside, or stays beside it.
+
+    Raises UserError where there is no such checkpoint, whole, or what it stands beside is not there.
     """
+    from harness.training.adapters import load_beside
     from harness.training.checkpoints import read_weights
 
     found = run.last_whole_checkpoint() if step is None else (step, run.checkpoint(step))
@@ -153,5 +156,8 @@ def load_model(run: RunDir, step: int | None = None) -> tuple[Model, RunConfig, 
     model: Model = config.architecture.build(config.architecture.vocabulary or tokenizer.size)
     if config.trainer.precision == "bf16-true":
         model.bfloat16()
-    model.load_state_dict(read_weights(found[1]))
+    if config.adapter:
+        load_beside(model, config.adapter, run, found[1], merge)
+    else:
+        model.load_state_dict(read_weights(found[1]))
     return model.eval(), config, tokenizer

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import plugin_config, to_mapping
+from harness.data.cache import digest
 from harness.errors import UserError
 from harness.files import checksum, new_folder, read_json, write_json
 from harness.models.huggingface import (
@@ -70,6 +71,11 @@ class Folder:
     def identity(self) -> dict[str, Any]:
         """What determines its model: the architecture, and the content of the files of weights, wherever they lie."""
         return {"architecture": to_mapping(self.architecture()), "weights": [checksum(file) for file in self.files]}
+
+    def fingerprint(self) -> str:
+        """A hash of its model and of its tokenizer."""
+        tokenizer = self.tokenizer()
+        return digest([self.identity(), tokenizer and tokenizer.fingerprint()])
 
 
 def open_folder(path: Path) -> Folder:
