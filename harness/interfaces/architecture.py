@@ -109,6 +109,10 @@ class ArchitectureConfig(PluginConfig):
         """The model's account by part, in closed form; None: it is counted on the meta device."""
         return None
 
+    def heads(self) -> frozenset[str]:
+        """The names of the heads that it builds."""
+        return frozenset({"language_model"})
+
     def maximum_length(self) -> int | None:
         """The longest sequence it can see, in tokens; None: no bound."""
         return None

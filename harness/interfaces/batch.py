@@ -42,7 +42,7 @@ class Sequences:
     numbers_B: np.ndarray | None = None
     sources_B: np.ndarray | None = None
 
-    def rows(self, which: slice) -> Sequences:
+    def rows(self, which: slice | np.ndarray) -> Sequences:
         """Some of them."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: value[which] for name, value in own.items() if value is not None})

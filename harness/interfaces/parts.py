@@ -2,8 +2,8 @@
 
 Parameter roles (decay, width transfer): every module names the role of its own parameters in a class variable
 ``roles: dict[str, str]``; `harness.models.roles` collects them and knows PyTorch's own. Roles: matrix, embedding, gain,
-bias. A module names in ``writes: tuple[str, ...]`` its matrices whose product is added to the residual stream, for the
-initialisation.
+bias. For the initialisation a module names in ``writes: tuple[str, ...]`` its matrices whose product is added to the
+residual stream, and in ``starts: dict[str, float]`` those that begin with a standard deviation of their own.
 
 Tensor parallelism: a module names in ``tensor_parallel: dict[str, str]`` which of its Linears may be split over ranks,
 and how: "columns", each rank makes some of its outputs; "rows", each rank takes some of its inputs, and the products

@@ -47,6 +47,13 @@ class Progress:
         elif self.shown:
             print(text, file=sys.stderr, flush=True)
 
+    def count(self, what: str, done: int, total: int) -> None:
+        """How much is done of something that comes before the steps: at the beginning, now and then, at the end."""
+        now = time.monotonic()
+        if done in (0, total) or now - self._line_at >= LINE_EVERY:
+            self._line_at = now
+            self.say(f"{self.name}: {what}, {done} of {total}")
+
     def show(self, row: dict[str, Any]) -> None:
         """A new row of metrics."""
         if not self.shown:

@@ -103,6 +103,9 @@ class TransformerConfig(ArchitectureConfig):
         }
         return replace(self, blocks=None, pattern=[], **parts)
 
+    def heads(self) -> frozenset[str]:
+        return frozenset({self.head.name})
+
     def maximum_length(self) -> int | None:
         return self.position.maximum_length()
 
