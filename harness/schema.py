@@ -207,6 +207,11 @@ class RunConfig(Config):
                 raise ConfigError(f"parents.{role} is no role of a parent. {suggest(role, ROLES)}")
         if all(self.parents.get(role) for role in STARTS):
             raise ConfigError("parents.init and parents.continue both give the weights: choose one.")
+        if self.suite is not None and (share := self.suite.asks_of()) > self.data.held_out:
+            raise ConfigError(
+                f"suite={self.suite.name} asks what a share of {share} holds out, and the run holds out "
+                f"data.held_out={self.data.held_out}: it may learn the answers. Say suite.held_out=<that share>."
+            )
 
     @property
     def step_tokens(self) -> int:

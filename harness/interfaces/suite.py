@@ -33,6 +33,11 @@ class SuiteConfig(PluginConfig):
         """Whether `build` looks at the held-out documents."""
         return False
 
+    def asks_of(self) -> float:
+        """The share of corpora of its own that it holds out, by the hash that holds documents out of training: no run
+        that was trained with less held out may be asked. 0: it has none."""
+        return 0.0
+
     def build(self, held_out: Sequence[HeldOut], tokenizer: Any) -> dict[str, Any]:
         """lm-eval task objects by name. Raises UserError where a task's data is out of reach."""
         raise NotImplementedError

@@ -143,7 +143,8 @@ def score_one(plan: Plan, run: RunDir, quiet: bool = False) -> None:
     """Scores one run's last checkpoint; what is scored already is left."""
     from harness.scoring.score import score_runs
 
-    score_runs([run], plan.config.suite, plan.dataset().held_out, quiet=quiet)
+    suite = plan.config.suite
+    score_runs([run], suite, plan.dataset().held_out if suite.needs_held_out() else [], quiet=quiet)
 
 
 def held_out_of(run: RunDir, suite: SuiteConfig) -> Sequence[HeldOut]:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+
+class Written(str):
+    """A text that was written as tokens already: requests for it are asked as these, and it is never tokenised."""
+
+    tokens: list[int]
+
+    @classmethod
+    def of(cls, tokens: Sequence[int], tokenizer: Any) -> Self:
+        text = cls(tokenizer.decode([token for token in tokens if token != tokenizer.end]))
+        text.tokens = list(tokens)
+        return text
 
 
 class Encoder:
@@ -29,6 +41,8 @@ class Encoder:
 
     def encode(self, text: str) -> list[int]:
         """The caller must not change the list."""
+        if isinstance(text, Written):
+            return text.tokens
         if text not in self._known:
             self._known[text] = self.tokenizer.encode(text)
         return self._known[text]

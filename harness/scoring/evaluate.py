@@ -21,7 +21,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
 
 from harness.errors import UserError
-from harness.scoring.encoder import Encoder
+from harness.scoring.encoder import Encoder, Written
 from harness.scoring.statistics import RATIOS, standard_error
 
 #: The seed with which lm-eval draws few-shot examples.
@@ -121,6 +121,8 @@ def _texts(instances: Iterable[Instance]) -> Iterator[str]:
     """Every text that a model will want as tokens (see `TemplateLM._encode_pair`)."""
     for instance in instances:
         context, *rest = instance.args
+        if isinstance(context, Written):
+            continue
         if instance.request_type == "loglikelihood" and context:
             yield context + rest[0]
             yield context.rstrip()

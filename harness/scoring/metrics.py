@@ -23,6 +23,7 @@ METRICS = {
     "acc": Metric("accuracy", True, True, ("probability", "margin")),
     "probability": Metric("probability of the right choice", True),
     "margin": Metric("log-likelihood margin (nats)", True),
+    "reward": Metric("mean reward", True),
     "exact_match": Metric(
         "exact match", True, True,
         ("token_accuracy", "edit_distance", "log_likelihood", "log_likelihood_per_token"),

@@ -22,7 +22,7 @@ from harness.decoding.generate import generate
 from harness.errors import UserError
 from harness.interfaces.visibility import Causal, Visibility
 from harness.registry import registry
-from harness.scoring.encoder import Encoder
+from harness.scoring.encoder import Encoder, Written
 
 #: (context and continuation as text, or None), their tokens.
 TokenRequest = tuple[tuple[str, str] | None, list[int], list[int]]
@@ -84,9 +84,26 @@ class LanguageModel(TemplateLM):
     # -------------------------------------------------------------------------------- log-likelihoods
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[Answer]:
-        if empty := [request for request in requests if not request.args[1]]:
+        if empty := [r for r in requests if not (r.args[1] or isinstance(r.args[1], Written))]:
             raise UserError(f"A continuation of task {empty[0].task_name} is empty: there is nothing to score.")
-        return super().loglikelihood(requests, disable_tqdm=True)
+        answers: dict[int, Answer] = {}
+        written = [i for i, request in enumerate(requests) if isinstance(request.args[1], Written)]
+        texts = sorted(set(range(len(requests))) - set(written))
+        answers |= zip(
+            written, self._loglikelihood_tokens([self._written(*requests[i].args) for i in written]), strict=True
+        )
+        answers |= zip(texts, super().loglikelihood([requests[i] for i in texts], disable_tqdm=True), strict=True)
+        return [answers[i] for i in range(len(requests))]
+
+    def _written(self, context: Written, continuation: Written) -> TokenRequest:
+        """Nothing of an example is cut: half of one would be another question."""
+        tokens = len(context.tokens) + len(continuation.tokens)
+        if tokens > self.max_length + 1:
+            raise UserError(
+                f"An example of {tokens} tokens cannot be asked of a model that sees {self.max_length}. Say "
+                f"suite.tokens={self.max_length}, or train with a larger data.sequence_length."
+            )
+        return (str(context), str(continuation)), context.tokens or [self.prefix_token_id], continuation.tokens
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
         windows: list[TokenRequest] = []

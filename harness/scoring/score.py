@@ -47,6 +47,8 @@ def score_runs(
     Raises UserError where a checkpoint is missing, or a task cannot be had or asked.
     """
     settings = settings_digest(suite)
+    for run in runs:
+        _refuse_what_was_trained_on(run, suite)
     missing = [found for found in (_checkpoint(run, checkpoint) for run in runs) if not _is_scored(found, settings)]
     by_tokenizer: dict[str, list[Checkpoint]] = {}
     for found in missing:
@@ -56,6 +58,25 @@ def score_runs(
         for group in by_tokenizer.values():
             rows += _score_group(group, suite, held_out, settings, workers, shown)
     return rows
+
+
+def _refuse_what_was_trained_on(run: RunDir, suite: SuiteConfig) -> None:
+    """Every run of the chain must have held out what is asked. What an imported model was trained on is unknown."""
+    for one in _chain(run):
+        share = one.config()["data"]["held_out"]
+        if share < suite.asks_of() and not one.manifest().get("imported"):
+            raise UserError(
+                f"suite={suite.name} asks what a share of {suite.asks_of()} holds out, and run {one.id} was trained "
+                f"with data.held_out={share}: it may have learned the answers. Say suite.held_out={share}."
+            )
+
+
+def _chain(run: RunDir) -> Iterator[RunDir]:
+    """A run and those that it comes from, as far as they lie beside it."""
+    yield run
+    for parent in run.manifest().get("identity", {}).get("parents", {}).values():
+        if (one := RunDir(run.path.parent / parent.partition("@")[0])).exists():
+            yield from _chain(one)
 
 
 @dataclass(frozen=True)

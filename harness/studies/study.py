@@ -86,17 +86,20 @@ class Study:
         return failed
 
     def _score(self) -> None:
-        """Scores what is finished; runs that share suite and data in one go."""
+        """Scores what is finished; runs that share suite and data in one go, or the suite alone where its questions
+        are its own."""
         from harness.scoring.score import score_runs
 
         groups: dict[str, list[tuple[Plan, RunDir]]] = {}
         for plan, run in zip(self.plans, self.runs, strict=True):
             if plan.config.suite is not None and run.state() == "finished":
-                groups.setdefault(repr(plan.config.suite) + plan.identity["data"], []).append((plan, run))
+                data = plan.identity["data"] if plan.config.suite.needs_held_out() else ""
+                groups.setdefault(repr(plan.config.suite) + data, []).append((plan, run))
         for group in groups.values():
-            plan = group[0][0]
+            plan, suite = group[0][0], group[0][0].config.suite
             workers = plan.config.launcher.workers or len(Machine.here().cores)
-            score_runs([run for _, run in group], plan.config.suite, plan.dataset().held_out, workers=workers)
+            held_out = plan.dataset().held_out if suite.needs_held_out() else []
+            score_runs([run for _, run in group], suite, held_out, workers=workers)
 
 
 def _say_decisions(decisions: dict[str, Decision]) -> None:
