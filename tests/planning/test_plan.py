@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from harness.composition import run_config
@@ -29,6 +30,34 @@ def test_a_budget_by_parameters_counts_all_of_them():
     step = 8 * 128
     assert found.steps == math.ceil(20 * found.account.total / step)
     assert found.account.total > found.account.non_embedding
+
+
+def test_a_budget_in_steps_is_taken_as_it_is():
+    found = plan("budget.tokens=null", "budget.steps=7")
+    assert (found.steps, found.tokens) == (7, 7 * 8 * 128)
+    assert found.id == plan(f"budget.tokens={7 * 8 * 128}").id
+
+
+@pytest.mark.parametrize("epochs", [0.5, 1, 2.3])
+@pytest.mark.parametrize("corpus", [[], ["corpus=stdlib_and_problems"]], ids=["one source", "a mix"])
+def test_a_budget_in_epochs_ends_when_the_last_source_has_been_gone_through_so_often(epochs, corpus):
+    found = plan(*corpus, "budget.tokens=null", f"budget.epochs={epochs}")
+    stream, rows = found.dataset().stream(5), found.config.data.batch_size
+    source, epoch, _ = stream.locate(np.arange(found.steps * rows))
+
+    def gone_through(places):
+        return min(np.sum(source[:places] == number) / size for number, size in enumerate(stream.sizes))
+
+    assert gone_through(found.steps * rows) >= epochs
+    assert gone_through((found.steps - 1) * rows) < epochs
+    assert epoch.max() >= math.ceil(epochs) - 1
+
+
+@pytest.mark.parametrize("other", ["budget.steps=5", "budget.epochs=1", "budget.flops=1e9"])
+def test_a_budget_that_is_said_twice_is_refused(other):
+    name = other.split("=")[0]
+    with pytest.raises(ConfigError, match=rf"are both set.*Say .*{name}=null"):
+        plan("budget.tokens=1000", other)
 
 
 def test_both_conventions_of_compute_stand_side_by_side():
