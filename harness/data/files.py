@@ -1,4 +1,4 @@
-"""Documents in files: one a file, or one a row of a JSONL file; compressed ones by what they hold."""
+"""Documents in files: one a file, or one a row of a JSONL file; compressed ones by what they hold. So with examples."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness.data.cache import digest
 from harness.data.packed import bare, is_packed, packed_checksum, unpacked
+from harness.data.rows import detect, parse
 from harness.errors import UserError, suggest
 from harness.files import checksum
-from harness.interfaces.corpus import Document
+from harness.interfaces.corpus import Document, Example
 
 
 def fingerprint(paths: Sequence[Path], field: str) -> str:
     """A hash of the files' content in order; their names, places and compression do not matter."""
     content = [(_is_jsonl(path), _checksum(path)) for path in paths]
     return digest({"files": content, "field": field if any(rows for rows, _ in content) else ""})
+
+
+def examples_fingerprint(corpus: ExampleFiles) -> str:
+    """A hash of the files' content in order and of what their rows are taken for."""
+    return digest({"files": [_checksum(path) for path in corpus.paths], "format": corpus.format})
 
 
 def read_text(path: Path, content: Path | None = None) -> str:
@@ -47,14 +54,21 @@ class FileCorpus:
     def __init__(self, paths: Sequence[Path], field: str = "text", root: Path | None = None) -> None:
         self.paths, self.field, self.root = list(paths), field, root
         self._content = {path: unpacked(path, _checksum(path)) if is_packed(path) else path for path in self.paths}
-        self._rows = {path: _rows(self._content[path]) for path in self.paths if _is_jsonl(path)}
+        self._rows = {path: _rows(self._content[path]) for path in self.paths if self.holds_rows(path)}
         sizes = (len(self._rows[path]) if path in self._rows else 1 for path in self.paths)
         self._starts = [0, *itertools.accumulate(sizes)]
 
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def read(self, start: int, stop: int) -> Iterator[Document]:
+    def holds_rows(self, path: Path) -> bool:
+        return _is_jsonl(path)
+
+    def of_row(self, line: bytes, where: str, name: str) -> Document:
+        """where: file and line, for messages."""
+        return Document(_field(line, self.field, where), name)
+
+    def read(self, start: int, stop: int) -> Iterator[Any]:
         """Raises UserError, naming file and line, for what is no document."""
         file = bisect.bisect_right(self._starts, start) - 1
         while start < stop:
@@ -70,7 +84,34 @@ class FileCorpus:
         with open(self._content[path], "rb") as file:
             for line, offset in self._rows[path][start:stop]:
                 file.seek(offset)
-                yield Document(_field(file.readline(), self.field, f"{path}, line {line}"), f"{name}:{line}")
+                yield self.of_row(file.readline(), f"{path}, line {line}", f"{name}:{line}")
+
+
+class ExampleFiles(FileCorpus):
+    """The examples of some JSONL files, in order, one a row.
+
+    format: one of `harness.data.rows.FORMATS`, or auto: the one of which the first row has the fields.
+    """
+
+    def __init__(self, paths: Sequence[Path], format: str, root: Path | None = None) -> None:
+        super().__init__(paths, root=root)
+        self.format = self._detected() if format == "auto" else format
+
+    def holds_rows(self, path: Path) -> bool:
+        return True
+
+    def of_row(self, line: bytes, where: str, name: str) -> Example:
+        return parse(_object(line, where), self.format, where, name)
+
+    def _detected(self) -> str:
+        path = next((path for path in self.paths if len(self._rows[path])), None)
+        if path is None:
+            raise UserError(f"{', '.join(map(str, self.paths))}: no row. Every line of a .jsonl file is one example.")
+        line, offset = self._rows[path][0].tolist()
+        with open(self._content[path], "rb") as file:
+            file.seek(offset)
+            where = f"{path}, line {line}"
+            return detect(_object(file.readline(), where), where)
 
 
 def _is_jsonl(path: Path) -> bool:
@@ -105,13 +146,18 @@ def _rows(path: Path) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 
-def _field(line: bytes, field: str, where: str) -> str:
+def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error}). Every line of a .jsonl file is one JSON object.") from None
     if not isinstance(row, dict):
-        raise UserError(f"{where}: {type(row).__name__} where a JSON object with a field {field} should be.")
+        raise UserError(f"{where}: {type(row).__name__} where a JSON object should be. Every line is one.")
+    return row
+
+
+def _field(line: bytes, field: str, where: str) -> str:
+    row = _object(line, where)
     if field not in row:
         raise UserError(
             f"{where}: no field {field}. {suggest(field, row)} corpus.field names the one that holds the text."

@@ -40,7 +40,7 @@ def test_any_part_can_be_read(tmp_path: Path) -> None:
     [
         ("{'text': 1}", r"rows.jsonl, line 3: not JSON"),
         ('{"text": "cut', r"rows.jsonl, line 3: not JSON"),
-        ("[1, 2]", r"rows.jsonl, line 3: list where a JSON object with a field text should be"),
+        ("[1, 2]", r"rows.jsonl, line 3: list where a JSON object should be"),
         ('{"texts": "a"}', r"rows.jsonl, line 3: no field text\. Did you mean texts\? corpus.field names"),
         ("{}", r"rows.jsonl, line 3: no field text\. None is known\."),
         ('{"text": 5}', r"rows.jsonl, line 3: field text is int, not text"),

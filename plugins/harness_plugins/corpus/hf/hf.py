@@ -1,4 +1,4 @@
-"""A data set's documents, written to the cache once as JSONL.
+"""A data set's documents or examples, written to the cache once as JSONL.
 
 Parquet, streams and the Hub cannot be read in any place again and again, so all sources go the same way. The folder
 in the cache is whole or not there. Its key is the content of a local source; for the Hub the name and revision that
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.cache import cached_folder, digest
+from harness.data.rows import detect, parse
 from harness.errors import UserError, suggest
 from harness.files import checksum
 
@@ -34,10 +35,11 @@ _made: dict[str, Path] = {}
 
 
 def ingested(config: HuggingFace) -> Path:
-    """The JSONL file with the documents in the field `text`. Raises UserError where they cannot be had."""
+    """The JSONL file with the documents in the field `text`, or with examples as they are. Raises UserError where they
+    cannot be had."""
     local = Path(config.path).expanduser()
     source = _content(local) if local.exists() else [config.path, config.revision]
-    wanted = [config.config, config.split, config.field, config.documents, config.bytes]
+    wanted = [config.config, config.split, config.format, config.field, config.documents, config.bytes]
     key = digest([config.results_version, source, wanted])
     if key not in _made:  # looked through once in a process
         _made[key] = cached_folder("documents", key, lambda folder: _write(config, folder)) / "documents.jsonl"
@@ -70,21 +72,28 @@ def _checksum(file: Path, size: int, mtime_ns: int) -> str:
 def _write(config: HuggingFace, folder: Path) -> None:
     said, size = time.monotonic(), 0
     with _quiet(), open(folder / "documents.jsonl", "w", encoding="utf-8") as file:
-        for number, text in enumerate(_texts(config)):
-            file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
-            size += len(text)
+        for number, line in enumerate(_lines(config)):
+            file.write(line + "\n")
+            size += len(line)
             if time.monotonic() - said > 5:
                 said = time.monotonic()
-                print(f"corpus hf: {number + 1:,} documents, {size / 1e6:,.0f} M letters so far", file=sys.stderr)
+                print(f"corpus hf: {number + 1:,} rows, {size / 1e6:,.0f} M letters so far", file=sys.stderr)
 
 
-def _texts(config: HuggingFace) -> Iterator[str]:
-    """The documents within the bounds. Whatever `datasets` raises becomes a UserError."""
-    size = 0
+def _lines(config: HuggingFace) -> Iterator[str]:
+    """The documents or examples within the bounds, as JSON. Whatever `datasets` raises becomes a UserError."""
+    size, format = 0, config.format
     try:
         for number, row in enumerate(itertools.islice(_rows(config), config.documents)):
-            text = _text(config, row, number)
-            yield text
+            where = f"corpus.path={config.path}, row {number} of {config.split}"
+            if format == "text":
+                text = _text(config, row, where)
+                line = json.dumps({"text": text}, ensure_ascii=False)
+            else:
+                format = detect(row, where) if format == "auto" else format
+                text = parse(row, format, where, "").text
+                line = json.dumps(row, ensure_ascii=False, default=str)
+            yield line
             size += len(text.encode())
             if config.bytes is not None and size >= config.bytes:
                 return
@@ -95,8 +104,7 @@ def _texts(config: HuggingFace) -> Iterator[str]:
         raise UserError(f"corpus.path={config.path}: `datasets` cannot read it ({reason[:500]}).") from error
 
 
-def _text(config: HuggingFace, row: Mapping[str, Any], number: int) -> str:
-    where = f"corpus.path={config.path}, row {number} of {config.split}"
+def _text(config: HuggingFace, row: Mapping[str, Any], where: str) -> str:
     if config.field not in row:
         raise UserError(f"{where}: no field {config.field}. {suggest(config.field, row)} corpus.field names it.")
     value = row[config.field]
@@ -121,7 +129,8 @@ def _rows(config: HuggingFace) -> Iterable[Mapping[str, Any]]:
         revision = None if path.exists() else _commit(config)
         found = load_dataset(where, config.config, split=config.split, revision=revision, streaming=True)
     # Other columns are not even read, where the format allows it.
-    return found.select_columns([config.field]) if config.field in (found.column_names or ()) else found
+    alone = config.format == "text" and config.field in (found.column_names or ())
+    return found.select_columns([config.field]) if alone else found
 
 
 def _saved(config: HuggingFace, path: Path) -> Any:
