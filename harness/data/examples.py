@@ -39,10 +39,9 @@ class Renderer:
         return [int(token) for token in tokens]
 
     def _joined(self, pieces: Sequence[tuple[list[int], int]]) -> tuple[np.ndarray, np.ndarray | None]:
-        opening = list(getattr(self.tokenizer, "opening", ()))
+        # A tokenizer's template writes all that stands there, what opens a text too.
+        opening = [] if self.template == "tokenizer" else list(getattr(self.tokenizer, "opening", ()))
         tokens, parts = list(opening), [CONTEXT] * len(opening)
-        if self.template == "tokenizer" and pieces and pieces[0][0][: len(opening)] == opening:
-            tokens, parts = [], []  # the template has written it
         for piece, part in pieces:
             ends = [self.tokenizer.end] if part != CONTEXT and self.template != "tokenizer" else []
             tokens += [*piece, *ends]

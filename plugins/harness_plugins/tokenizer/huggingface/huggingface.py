@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from harness.data.cache import digest
 from harness.errors import UserError
 from harness.files import read_json, write_atomic
+from harness_plugins.tokenizer.huggingface.template import ChatTemplate, template_of
 
 TOKENIZER, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 #: Where older folders name their special tokens, and where those without settings do.
@@ -24,16 +25,23 @@ class FolderTokenizer:
     as chat templates do, are taken for themselves.
 
     files: what is copied into a run and exported, by name. start: the token that stands before an empty context.
-    opening: what stands before every context that a model is asked about (LLaMA's ``<s>``).
+    opening: what stands before every context that a model is asked about (LLaMA's ``<s>``). chat: the folder's chat
+    template, where it has one.
     """
 
-    def __init__(self, tokenizer: Tokenizer, files: Mapping[str, str], end: int, start: int) -> None:
+    chat: ChatTemplate
+
+    def __init__(
+        self, tokenizer: Tokenizer, files: Mapping[str, str], end: int, start: int, chat: ChatTemplate | None = None
+    ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
         self.end, self.start = end, start
         self.opening = tokenizer.encode("").ids[:1] if tokenizer.encode("").ids[:1] == [start] else []
         self._tokenizer, self._files = tokenizer, dict(files)
+        if chat is not None:
+            self.chat = chat
 
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -88,7 +96,9 @@ def _load(folder: Path, end: str | None, stamps: Any) -> FolderTokenizer:
     if (folder / TEMPLATE).is_file():
         files[TEMPLATE] = _text(folder / TEMPLATE)
     starts = _named(settings, "bos_token") or ends
-    return FolderTokenizer(tokenizer, files, _token(tokenizer, ends, folder), _token(tokenizer, starts, folder))
+    template = template_of(settings, files.get(TEMPLATE))
+    chat = ChatTemplate(template, _special(settings), folder) if template is not None else None
+    return FolderTokenizer(tokenizer, files, _token(tokenizer, ends, folder), _token(tokenizer, starts, folder), chat)
 
 
 def _text(path: Path) -> str:
@@ -110,6 +120,12 @@ def _named(settings: Mapping[str, Any], role: str) -> str | None:
     found = settings.get(role)
     found = found.get("content") if isinstance(found, dict) else found
     return found if isinstance(found, str) else None
+
+
+def _special(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of all special tokens, by role."""
+    found = {role: _named(settings, role) for role in settings if role.endswith("_token")}
+    return {role: text for role, text in found.items() if text is not None}
 
 
 def _of_model(folder: Path, tokenizer: Tokenizer) -> str | None:
