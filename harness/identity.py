@@ -35,6 +35,9 @@ def identity(
 ) -> dict[str, Any]:
     """What determines the result, JSON-ready. data: content hash of corpus, tokenizer and split. parents: by role,
     ``<id>@<step>`` of a run or the content hash of a folder."""
+    determines = determining(config.with_seeds())
+    if config.method is None:  # what it takes over from its parent, the parent's id determines
+        determines = {"quantizer": determines["quantizer"]}
     versions = sorted({(plugin.name, plugin.results_version) for plugin in plugins_of(config)})
     raised = {"plugins": [list(pair) for pair in versions if pair[1] != 1]}
     return {
@@ -42,7 +45,7 @@ def identity(
         "data": data,
         "vocabulary": vocabulary,
         "steps": steps,
-        "config": determining(config.with_seeds()),
+        "config": determines,
         **(raised if raised["plugins"] else {}),
         **({"parents": dict(parents)} if parents else {}),
     }
@@ -108,10 +111,16 @@ def code(config: RunConfig) -> dict[str, Any]:
 
     released: every distribution involved is installed as it was published; then no digest is needed.
     """
-    modules = sorted({type(plugin).__module__ for plugin in plugins_of(config)})
+    modules = sorted({module for plugin in plugins_of(config) for module in _modules(plugin)})
     owners = {_owner(plugin) for plugin in plugins_of(config)} | {("harness-lm", _version("harness-lm"))}
     released = all(_is_released(name) for name, _ in owners)
     return {"released": released, "digest": source_digest(ROOMS, tuple(modules)), "versions": dict(sorted(owners))}
+
+
+def _modules(plugin: PluginConfig) -> set[str]:
+    """Where its class is, and those of plugins that it is made from."""
+    made_from = {one.__module__ for one in type(plugin).__mro__ if issubclass(one, PluginConfig)}
+    return {module for module in made_from if not module.startswith("harness.")}
 
 
 def plugins_of(config: Any) -> Iterator[PluginConfig]:

@@ -174,8 +174,12 @@ class RunConfig(Config):
     data: DataConfig = section(DataConfig, "tokens to batches")
     architecture: Any = slot("architecture", "the model")
     scale: ScaleConfig = section(ScaleConfig, "the rung of a ladder", identity=False)
-    method: Any = slot("method", "what turns data and model into a loss: an objective or an alignment")
+    method: Any = slot(
+        "method", "what turns data and model into a loss: an objective or an alignment; none: nothing is trained",
+        optional=True,
+    )  # fmt: skip
     adapter: Any = slot("adapter", "few parameters that are trained beside those of parents.init", optional=True)
+    quantizer: Any = slot("quantizer", "weights in fewer bits: of parents.init, or in training", optional=True)
     optimizer: Any = slot("optimizer", "how gradients become updates")
     schedule: Any = slot("schedule", "the learning rate over the run")
     budget: BudgetConfig = section(BudgetConfig, "how long to train", identity=False)  # the steps stand for it
@@ -212,11 +216,30 @@ class RunConfig(Config):
                 f"suite={self.suite.name} asks what a share of {share} holds out, and the run holds out "
                 f"data.held_out={self.data.held_out}: it may learn the answers. Say suite.held_out=<that share>."
             )
+        self._check_method()
+
+    def _check_method(self) -> None:
+        """A run trains, or quantizes what is trained already, or trains as it will be quantized."""
+        chosen = f"quantizer={self.quantizer.name}" if self.quantizer else ""
+        if not self.method and not self.quantizer:
+            raise ConfigError(
+                "method has no value: choose one by objective=name or alignment=name. A run without one quantizes: "
+                "objective=null quantizer=int8 parents.init=<run>."
+            )
+        if self.method and self.quantizer and not self.quantizer.trains:
+            raise ConfigError(f"{chosen} is for what is trained already: say objective=null and parents.init=<run>.")
+        if not self.method and self.quantizer.trains:
+            raise ConfigError(f"{chosen} is trained with: choose a method, such as objective=clm.")
+        if self.adapter and self.quantizer:
+            raise ConfigError(
+                f"adapter={self.adapter.name} and {chosen} are two runs: train the adapter, and quantize that run."
+            )
 
     @property
     def step_tokens(self) -> int:
         """Tokens that the model sees in one optimizer step."""
-        return int(self.data.batch_size * self.data.sequence_length * self.method.rows())
+        rows = self.method.rows() if self.method else 1
+        return int(self.data.batch_size * self.data.sequence_length * rows)
 
     def with_seeds(self) -> Self:
         """The config with every seed spelled out."""

@@ -22,6 +22,7 @@ from harness.errors import UserError
 from harness.files import CHECKSUMS, checksum
 from harness.interfaces.batch import Sequences
 from harness.interfaces.corpus import DOCUMENTS, Corpus, CorpusConfig, Document, Source
+from harness.interfaces.method import MethodConfig
 from harness.interfaces.suite import HeldOut
 from harness.interfaces.tokenizer import Tokenizer
 from harness.schema import RunConfig
@@ -191,8 +192,9 @@ def prepare(config: RunConfig, progress: Progress | None = None, inherited: Path
                 "for the examination. Give it more text, or hold less of it out."
             )
         loaded.append(Loaded(source, made))
-    cut = Cut(config.method.cut(), config.data.sequence_length, config.method.room())
-    return Dataset(tokenizer, folder, loaded, cut, fingerprint(config, inherited), template, config.method.rows())
+    method = config.method or MethodConfig()  # a run that is not trained is scored on what is held out
+    cut = Cut(method.cut(), config.data.sequence_length, method.room())
+    return Dataset(tokenizer, folder, loaded, cut, fingerprint(config, inherited), template, method.rows())
 
 
 def tokenizer_folder(config: RunConfig) -> Path:

@@ -71,6 +71,8 @@ class Watch:
     def _share_of(self, row: dict[str, Any], name: str) -> float:
         """Of the run's own steps."""
         plan = self.plans[name]
+        if not plan.own_steps:  # it is not trained
+            return 0.0
         continued = plan.steps - plan.own_steps
         return float(row.get("step", continued) - continued) / plan.own_steps
 

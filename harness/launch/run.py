@@ -42,7 +42,8 @@ def carry_out(plan: Plan, *, score: bool = True, quiet: bool = False) -> Decisio
 def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     from harness.training.device import device_of
 
-    device_of(plan.config.trainer)  # what the machine has not is said before anything is written
+    if plan.config.method:
+        device_of(plan.config.trainer)  # what the machine has not is said before anything is written
     if plan.config.tracker is not None:
         plan.config.tracker.require()
     data = plan.dataset(None if quiet else Tokenising())
@@ -78,7 +79,7 @@ def _on_devices(job: TrainingJob, run: RunDir, quiet: bool) -> None:
     from harness.training.train import train
 
     devices = job.config.trainer.devices
-    if devices == 1:
+    if devices == 1 or job.config.method is None:
         train(job, run, progress=not quiet)
         return
     from harness.launch.ranks import together
@@ -117,9 +118,19 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
             "trained": plan.trained,
             "flops_per_token": plan.account.training_flops,
             "vocabulary": plan.vocabulary,
+            "likelihood": _likelihood(plan),
         },
         budget=_budget(plan),
     )
+
+
+def _likelihood(plan: Plan) -> str | None:
+    """How its model is scored: as its method says; as that of the run which it quantizes."""
+    if plan.config.method:
+        return plan.config.method.likelihood
+    from harness.scoring.score import likelihood_of
+
+    return likelihood_of(RunDir(plan.parents["init"].path))
 
 
 def _budget(plan: Plan) -> dict[str, Any]:

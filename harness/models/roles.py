@@ -26,7 +26,8 @@ def roles(model: nn.Module) -> dict[str, str]:
     found: dict[str, str] = {}
     owned = {name for name, _ in model.named_parameters()}  # each shared parameter once, under its first name
     for at, module in model.named_modules():
-        declared = {**_TORCH.get(type(module), {}), **getattr(module, "roles", {})}
+        known = next((_TORCH[kind] for kind in type(module).__mro__ if kind in _TORCH), {})
+        declared = {**known, **getattr(module, "roles", {})}
         for local, _ in module.named_parameters(recurse=False):
             name = f"{at}.{local}" if at else local
             if name not in owned:

@@ -16,7 +16,7 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
     """One line of `harness plan`. memory_bytes: the most that a step holds at once, on one device.
     own_flops, hours: without what is continued from another run."""
     config, data = plan.config, plan.dataset()
-    memory = _training_memory(config, plan.vocabulary)
+    memory = _most_memory(config, plan.vocabulary)
     return {
         "run": plan.id,
         "parameters": plan.account.total,
@@ -30,7 +30,7 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
         "own_steps": plan.own_steps,
         "own_flops": plan.own_flops,
         "parents": " ".join(f"{role}={parent.identity}" for role, parent in plan.parents.items()),
-        "memory_bytes": memory.peak,
+        "memory_bytes": memory,
         "hours": plan.hours(flops_per_second),
     }
 
@@ -79,6 +79,13 @@ def _part(part: Any) -> dict[str, Any]:
         "forward_flops_per_token": part.flops,
         "embedding": "yes" if part.embedding else "",
     }
+
+
+def _most_memory(config: RunConfig, vocabulary: int) -> float:
+    """Of a step; of a run that only quantizes, as much as its weights."""
+    if config.method is None:
+        return inference_memory(config.architecture, vocabulary, config.trainer.precision).weights
+    return _training_memory(config, vocabulary).peak
 
 
 def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:

@@ -28,6 +28,13 @@ def check_layout(config: RunConfig) -> None:
         raise ConfigError(
             "trainer.precision=fp16 scales its losses on one device or under ddp only. Say bf16, or fp32."
         )
+    if config.quantizer and (tensor > 1 or (devices > 1 and trainer.strategy == "fsdp")):
+        raise ConfigError(
+            f"quantizer={config.quantizer.name} rounds whole rows of whole matrices: they cannot be shared out. Say "
+            "trainer.strategy=ddp, and trainer.tensor_parallel=1."
+        )
+    if config.quantizer and trainer.compile:
+        raise ConfigError(f"quantizer={config.quantizer.name} is trained without trainer.compile.")
     if tensor > 1 and config.adapter:
         raise ConfigError(
             f"trainer.tensor_parallel={tensor} cuts the matrices that adapter={config.adapter.name} stands beside. Say "

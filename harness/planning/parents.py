@@ -59,6 +59,8 @@ def resolve_parents(
 def leaned_on(config: RunConfig, parents: Mapping[str, Parent]) -> dict[str, Parent]:
     """The parents that the method leans on: where one is not given, what the run starts from. Raises ConfigError where
     it starts from nothing."""
+    if config.method is None:
+        return {}
     missing = [role for role in config.method.leans_on if role not in parents]
     start = next((parents[role] for role in STARTS if role in parents), None)
     if missing and start is None:
@@ -79,14 +81,14 @@ def _resolved(
     planned: Mapping[str, Plan],
     inherits: bool,
 ) -> Parent:
-    if _is_transformers(Path(text)):
+    if is_transformers(Path(text)):
         if role == "continue":
             raise ConfigError(
                 "a folder of transformers has weights only. Say parents.init, or continue a run of the harness."
             )
         return _of_folder(Path(text), config, vocabulary)
     name, wanted = split(text)
-    run = _run(name, config.runs, planned)
+    run = named_run(name, config.runs, planned)
     step = _step(run, wanted)
     if role not in STARTS:
         _check_leaned_on(role, config, vocabulary, run)
@@ -106,7 +108,7 @@ def inherited_tokenizer(config: RunConfig, planned: Mapping[str, Plan]) -> Path 
     if not named or config.data.retrain_tokenizer or not config.tokenizer.needs_training():
         return None
     try:
-        run = _run(split(named)[0], config.runs, planned)
+        run = named_run(split(named)[0], config.runs, planned)
     except UserError:  # told when parents are resolved
         return None
     if run.config.tokenizer.fingerprint() != config.tokenizer.fingerprint():
@@ -125,7 +127,8 @@ def split(text: str) -> tuple[str, str | None]:
 # ------------------------------------------------------------------------------------------- runs
 
 
-def _run(name: str, runs: str, planned: Mapping[str, Plan]) -> _Run:
+def named_run(name: str, runs: str, planned: Mapping[str, Plan]) -> _Run:
+    """Of those that are planned, or there. Raises UserError where there is none of that name."""
     plan = planned.get(name)
     if plan is not None:
         run = RunDir(Path(plan.config.runs) / plan.id)
@@ -192,7 +195,7 @@ def _check_continue(
     config: RunConfig, data: str, vocabulary: int, steps: int, run: _Run, step: int, inherits: bool
 ) -> None:
     if step == 0:
-        raise ConfigError("an imported run has weights only, no optimizer's state. Say parents.init.")
+        raise ConfigError("a quantized or an imported run has weights only, no optimizer's state. Say parents.init.")
     if run.config.adapter:
         raise ConfigError(
             f"it trained adapter={run.config.adapter.name} and has no state of a whole model. Say parents.init, which "
@@ -296,7 +299,8 @@ def _told(shape: tuple[int, ...] | None) -> str:
 # --------------------------------------------------------------------------------------- folders
 
 
-def _is_transformers(folder: Path) -> bool:
+def is_transformers(folder: Path) -> bool:
+    """Whether it is a folder of transformers, and no run."""
     return (folder / "config.json").is_file() and not (folder / "manifest.json").is_file()
 
 

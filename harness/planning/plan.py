@@ -15,10 +15,11 @@ from harness.files import CHECKSUMS, checksum
 from harness.identity import identity, run_id
 from harness.interfaces.adapter import AdapterCounts
 from harness.interfaces.architecture import ArchitectureConfig
-from harness.interfaces.method import AlignmentConfig
+from harness.interfaces.method import AlignmentConfig, MethodConfig
 from harness.models.counting import Account, account
 from harness.planning.layout import check_layout
 from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents
+from harness.planning.quantized import as_its_parent
 from harness.schema import RunConfig
 from harness.training.job import Parent
 
@@ -84,9 +85,11 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
 
     planned: runs that will be carried out before this one and may be its parents, by id.
     """
+    config = config if config.method else as_its_parent(config, planned or {})
     inherited = inherited_tokenizer(config, planned or {})
     vocabulary = vocabulary_of(config, inherited)
-    _fits(config)
+    if config.method:
+        _fits(config)
     model = account(config.architecture, vocabulary, config.data.sequence_length)
     steps = _steps(config, model, inherited)
     data = data_fingerprint(config, inherited)
@@ -104,6 +107,8 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
 def _steps(config: RunConfig, model: Account, inherited: Path | None) -> int:
     """The budget in whole optimizer steps, rounded up. Raises ConfigError where it is said twice, and where it is more
     than anybody trains."""
+    if config.method is None:
+        return 0
     budget, step_tokens = config.budget, config.step_tokens
     said = [name for name in BUDGETS if getattr(budget, name) is not None][:2]
     if len(said) > 1:
@@ -137,7 +142,7 @@ def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
 
 
 def _fits(config: RunConfig) -> None:
-    """What is declared to fit with what. One sentence for each pairing that cannot work."""
+    """What is declared to fit with what, of a run that trains. One sentence for each pairing that cannot work."""
     architecture, method = config.architecture, config.method
     assert isinstance(architecture, ArchitectureConfig)
     chosen = f"{'alignment' if isinstance(method, AlignmentConfig) else 'objective'}={method.name}"
@@ -171,6 +176,8 @@ def _fits(config: RunConfig) -> None:
 def _trained(config: RunConfig, vocabulary: int, parameters: int) -> int:
     """How many parameters are trained, of a model of so many. Raises ConfigError for names that are none, and where
     nothing is left to train."""
+    if config.method is None:
+        return 0
     named = config.optimizer.frozen or config.optimizer.rates
     if not named:
         counts = adapter_counts(config, vocabulary)
@@ -199,7 +206,7 @@ def adapter_counts(config: RunConfig, vocabulary: int) -> AdapterCounts | None:
 
 
 def _data_key(config: RunConfig, inherited: Path | None) -> str:
-    data, method = config.data, config.method
+    data, method = config.data, config.method or MethodConfig()
     cut = [
         data.held_out,
         data.sequence_length,

@@ -32,6 +32,8 @@ def decide(plan: Plan) -> Decision:
     last = run.last_whole_checkpoint()
     if state != "finished" and last is None:
         return Decision("train", f"It is {state}, without a whole checkpoint.", run)
+    if last is None and plan.config.method is None:
+        return Decision("train", "Its checkpoint is gone or damaged; it is made again.", run)
     different = _different_code(run.manifest().get("code", {}), code(plan.config))
     if different and plan.config.reuse != "any":
         return Decision("refuse", f"{different} Say reuse=any to take it all the same, or retrain=true.", run)

@@ -54,6 +54,7 @@ RUNS = (
     # what was asked for
     Column("architecture", "VARCHAR", "config.architecture.name", "architecture"),
     Column("method", "VARCHAR", "config.method.name", "objective or alignment"),
+    Column("quantizer", "VARCHAR", "config.quantizer.name", "quantizer"),
     Column("optimizer", "VARCHAR", "config.optimizer.name", "optimizer"),
     Column("schedule", "VARCHAR", "config.schedule.name", "learning-rate schedule"),
     Column("corpus", "VARCHAR", "config.corpus.name", "corpus"),
@@ -94,6 +95,8 @@ RUNS = (
     Column("train_loss", "DOUBLE", "result.train_loss", "last training loss, nats per token"),
     Column("seconds", "DOUBLE", "result.seconds", "training time"),
     Column("tokens_per_second", "DOUBLE", "result.tokens_per_second", "training speed"),
+    Column("model_bytes", "BIGINT", "result.model_bytes", "bytes of the file that the model is loaded from"),
+    Column("quantized", "DOUBLE", "quantization.share", "share of the parameters that is quantized"),
     Column("code", "VARCHAR", "code.digest", "digest of the code that made it"),
     # how it was computed; a run that went on under another fingerprint says "1, then 4"
     Column("numerics", "VARCHAR", _numerics, "digest of the numerics fingerprint: under one, equal runs are bit-equal"),

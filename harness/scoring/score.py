@@ -184,6 +184,14 @@ def _in_worker(checkpoint: Checkpoint) -> list[Row]:
     return _work(checkpoint, None)
 
 
+def likelihood_of(run: RunDir) -> str | None:
+    """The kind of likelihood that its model gives; older runs' manifests leave it to the config."""
+    said = run.manifest()["model"]
+    if "likelihood" in said:
+        return said["likelihood"]
+    return from_mapping(RunConfig, run.config()).method.likelihood
+
+
 def _score_one(
     prepared: Prepared,
     suite: str,
@@ -201,6 +209,7 @@ def _score_one(
     run, step = checkpoint.run, checkpoint.step
     torch.set_num_threads(_threads(run))
     model, config, _ = load_model(run, step)
+    likelihood = likelihood_of(run)
     length = min(config.data.sequence_length, model.maximum_length or config.data.sequence_length)
     scored = prepared.evaluate(LanguageModel(model.to(device), prepared.encoder, length, progress=progress))
     for task, samples in scored.samples.items():
@@ -215,7 +224,7 @@ def _score_one(
             "value": value.value,
             "stderr": value.stderr,
             "n": value.n,
-            "likelihood": config.method.likelihood,
+            "likelihood": likelihood,
             "settings": settings,
             "together": len(scored.values),
         }

@@ -48,6 +48,8 @@ class Storage:
             write_json(folder / TRAINER, dict(rest))
             if loop.beside:
                 write_json(folder / BASE, dict(loop.beside.base))
+            if loop.converted:
+                loop.converted(folder)
             self.run.publish(folder, final, sums)
         self.world.barrier()
 

@@ -35,7 +35,7 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        **{name: version(name) for name in PACKAGES},
+        **{name: version(name) for name in (*PACKAGES, *(config.quantizer.packages if config.quantizer else ()))},
         "kernels": " ".join(f"{name}={os.environ[name]}" for name in KERNELS if name in os.environ) or "default",
         "threads": trainer.threads,
         "world_size": trainer.devices,
@@ -45,7 +45,7 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
         "precision": trainer.precision,
         "compile": trainer.compile,
         "activation_checkpointing": trainer.activation_checkpointing,
-        "logits_chunk": config.method.logits_chunk or "all",
+        "logits_chunk": getattr(config.method, "logits_chunk", None) or "all",
         "deterministic": trainer.deterministic,
     }
 

@@ -27,6 +27,7 @@ from harness.training.loop import Loop
 from harness.training.parents import setting, start_from
 from harness.training.peak import Peak
 from harness.training.progress import Progress
+from harness.training.quantized import write_converted
 from harness.training.recorder import Recorder
 from harness.training.strategies import InFolders, strategy
 from harness.training.watch import watchers
@@ -99,6 +100,8 @@ def build_loop(job: TrainingJob, world: World | None = None, begins: bool = Fals
     if begins or config.adapter:
         start_from(job, model)
     beside = add(job, model) if config.adapter else None
+    if config.quantizer:
+        config.quantizer.prepare(model)
     method = config.method.build(setting(job))
     stream = job.dataset.stream(data)
     rows = Rows(config.data.batch_size, config.trainer.micro_batch, world.data_rank, world.data_size)
@@ -111,6 +114,8 @@ def build_loop(job: TrainingJob, world: World | None = None, begins: bool = Fals
         steps=job.steps, noise_seed=noise, trainer=config.trainer, world=world,
     )  # fmt: skip
     loop.beside = beside
+    if config.quantizer:
+        loop.converted = lambda folder: write_converted(job, model, folder)
     return loop
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -105,6 +106,7 @@ class Loop(LightningModule):
         self.interrupted: Callable[[], bool] = lambda: False
         self.stop = False  #: whether a rank has been interrupted: known to all of them at the same step
         self.beside: Any = None  #: what is trained and saved alone, where there is an adapter: a `Beside`
+        self.converted: Callable[[Path], None] | None = None  #: puts the quantized model into a checkpoint, too
         self.guards: list[Guard] = []
         self.stepped = False  #: whether the last batch was trained on
         self._in_a_row = 0  #: batches left out since one was trained on

@@ -105,4 +105,6 @@ def read(parent: Parent) -> tuple[Any, dict[str, torch.Tensor], Any]:
     from harness.training.train import load_model
 
     model, config, tokenizer = load_model(RunDir(parent.path), parent.step)
+    if config.quantizer:
+        config.quantizer.dequantize(model)
     return config.architecture, dict(model.state_dict()), tokenizer

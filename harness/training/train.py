@@ -34,12 +34,14 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
     Returns the result, which the manifest keeps: train_loss (nats per token, mean of the last row of metrics),
     held_out_loss and held_out_stderr (nats per token; null without held-out sequences), held_out_tokens,
     steps, tokens (seen), seconds (of training), tokens_per_second, mfu, mfu_convention, peak_flops (FLOP/s),
-    peak_source.
+    peak_source, model_bytes (of the file that it is loaded from). Of a run without a method, which is quantized and not
+    trained: held_out_loss (null), steps (0), tokens (0), seconds, model_bytes.
 
     Raises Interrupted (a KeyboardInterrupt) after SIGTERM or SIGINT, with a checkpoint written; RunFailed where the
     loss is not finite; UserError where the machine has not what the config asks for.
     """
     from harness.training.parents import checkpoint
+    from harness.training.quantized import model_bytes, quantize
     from harness.training.tracking import tracked
     from harness.training.world import Follower, World
 
@@ -53,7 +55,13 @@ def train(job: TrainingJob, run: RunDir, *, progress: bool = True) -> dict[str, 
         run.update_manifest(state="running", reason="")
         _tell(leads, "before_run", config=job.config, run=run)
         with Interrupt() as interrupt:
-            result = _train(job, run, last or checkpoint(job), progress and leads, interrupt, leads)
+            if job.config.method is None:
+                _begin(job, run)
+                result = quantize(job, run)
+            else:
+                result = _train(job, run, last or checkpoint(job), progress and leads, interrupt, leads)
+        if leads:
+            result["model_bytes"] = model_bytes(run.checkpoint(result["steps"]))
         run.update_manifest(state="finished", result=result)
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -77,27 +85,21 @@ def _train(
 
     from harness.training.checkpoints import forget_after
     from harness.training.device import device_of
-    from harness.training.fingerprint import fingerprint, followed
     from harness.training.fit import fit
     from harness.training.held_out import evaluate
     from harness.training.parents import checkpoint
     from harness.training.peak import CONVENTION, Peak, peak
     from harness.training.progress import Progress
+    from harness.training.quantized import converted, told
     from harness.training.watch.spikes import RolledBack, returned
 
     trainer = job.config.trainer
-    torch.set_num_threads(trainer.threads)
     device = device_of(trainer)
-    if leads:
-        before = run.manifest().get("fingerprint", {})
-        run.update_manifest(fingerprint=followed(before, fingerprint(job.config)))
     step = start[0] if start else 0
     _say_what_is_damaged(run, step)
     forget_after(run, step)
     run.forget_metrics_after(step)
-    if leads and not is_whole(run.path / "tokenizer"):
-        with run.new_folder(run.path / "tokenizer") as folder:
-            job.dataset.tokenizer.save(folder)
+    _begin(job, run, leads)
     machine = peak(device, trainer.precision, trainer.threads) if leads else Peak(1.0, "asked by rank 0 alone")
     with Progress(run.id, job.steps, progress) as shown:
         resumed = f", on from step {step}" if step else ""
@@ -111,10 +113,15 @@ def _train(
             except RolledBack as back:
                 left_out.append(back.left_out)
                 start = returned(run, start, back, len(left_out)) or checkpoint(job)
-        held_out = evaluate(loop.model.to(device), loop.method, job, lambda: interrupt.check(loop.world))
+        model, coverage = loop.model, None
+        if job.config.quantizer:
+            model, coverage = converted(job.config, job.vocabulary, loop.model.state_dict())
+        held_out = evaluate(model.to(device), loop.method, job, lambda: interrupt.check(loop.world))
     if not leads:
         return {}
     row = run.metrics()[-1]
+    if coverage:
+        run.update_manifest(quantization=told(coverage, run.checkpoint(row["step"])))
     rate = row["tokens"] / row["seconds"]
     return {
         "train_loss": row["loss"],
@@ -128,6 +135,22 @@ def _train(
         "peak_flops": machine.flops,
         "peak_source": machine.source,
     }
+
+
+def _begin(job: TrainingJob, run: RunDir, leads: bool = True) -> None:
+    """Says what the bits depend on, and copies the tokenizer."""
+    import torch
+
+    from harness.training.fingerprint import fingerprint, followed
+
+    torch.set_num_threads(job.config.trainer.threads)
+    if not leads:
+        return
+    before = run.manifest().get("fingerprint", {})
+    run.update_manifest(fingerprint=followed(before, fingerprint(job.config)))
+    if not is_whole(run.path / "tokenizer"):
+        with run.new_folder(run.path / "tokenizer") as folder:
+            job.dataset.tokenizer.save(folder)
 
 
 def _say_what_is_damaged(run: RunDir, start: int) -> None:
@@ -145,6 +168,7 @@ def load_model(run: RunDir, step: int | None = None, merge: bool = True) -> tupl
     """
     from harness.training.adapters import load_beside
     from harness.training.checkpoints import read_weights
+    from harness.training.quantized import read
 
     found = run.last_whole_checkpoint() if step is None else (step, run.checkpoint(step))
     if found is None or not is_whole(found[1]):
@@ -156,7 +180,9 @@ def load_model(run: RunDir, step: int | None = None, merge: bool = True) -> tupl
     model: Model = config.architecture.build(config.architecture.vocabulary or tokenizer.size)
     if config.trainer.precision == "bf16-true":
         model.bfloat16()
-    if config.adapter:
+    if config.quantizer:
+        read(found[1], config.quantizer, model)
+    elif config.adapter:
         load_beside(model, config.adapter, run, found[1], merge)
     else:
         model.load_state_dict(read_weights(found[1]))

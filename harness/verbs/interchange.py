@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from harness.cli import Verb
@@ -59,6 +60,9 @@ def export(words: list[str], verb: Verb) -> int:
 
     run = open_run(name, own["runs"])
     model, config, tokenizer = load_model(run, int(own["checkpoint"]) if own["checkpoint"] else run.result_step())
+    if config.quantizer:
+        config.quantizer.dequantize(model)
+        print(f"The weights of {run.id} are written as the floats that its few bits stand for.", file=sys.stderr)
     write_folder(Path(own["to"]), model, config, tokenizer)
     print(f"{run.id}: exported to {own['to']}")
     return 0

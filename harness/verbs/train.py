@@ -35,10 +35,20 @@ def one_run(config: RunConfig, quiet: bool = False) -> None:
     from harness.launch.run import carry_out
 
     decision = carry_out(plan, quiet=quiet)
-    loss = decision.run.manifest()["result"]["held_out_loss"]
-    said = "reused" if decision.action == "reuse" else "trained"
+    manifest = decision.run.manifest()
+    loss = manifest["result"]["held_out_loss"]
+    said = "reused" if decision.action == "reuse" else "trained" if plan.config.method else "quantized"
     found = "nothing was held out" if loss is None else f"held-out loss {loss:.4f} nats per token"
+    found = found if plan.config.method else _in_bits(manifest["quantization"])
     print(f"run {plan.id} {said}: {found}, in {decision.run.path}")
+
+
+def _in_bits(told: dict[str, Any]) -> str:
+    """What was quantized, and what that did to the weights and to their file."""
+    return (
+        f"{told['share']:.0%} of the parameters, with an error of {told['error_of_all']:.2%}, "
+        f"in {told['bytes']:,} bytes ({told['bytes'] / told['bytes_in_float32']:.2f} of float32's)"
+    )
 
 
 class TrainTask(Task):
