@@ -28,7 +28,8 @@ class Report:
     """Everything that a report shows; the same content gives the same bytes.
 
     runs: manifests, each with its config.json as `config` (`harness.results.rows.read_manifest`); a run that is
-    missing has only `id` and `state`. runs_folder: where their directories lie. curves: run id → (step, tokens,
+    missing has only `id` and `state`. stages: what each stage of a chain gained and lost (`harness.reports.stages`).
+    runs_folder: where their directories lie. curves: run id → (step, tokens,
     training loss). scores: rows of the table `scores`. levels: rows {task, metric, name, value}, what chance or
     counting reaches on the samples of a score. created: as text; it is shown, not read from a clock. sweep: the sweep
     file's text. notes: warnings, one sentence each, besides those that `warnings` finds.
@@ -43,6 +44,7 @@ class Report:
     curves: Mapping[str, list[tuple[int, int, float]]] = field(default_factory=dict)
     scores: list[Row] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    stages: Finding | None = None
     levels: list[Row] = field(default_factory=list)
     conventions: Mapping[str, str] = field(default_factory=lambda: dict(CONVENTIONS))
     notes: list[str] = field(default_factory=list)
@@ -64,9 +66,24 @@ def finished(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["state"] == "finished" and is_number(row["held_out_loss"])]
 
 
+def beginnings(starts: Mapping[str, str | None]) -> set[str]:
+    """Of runs by id, with the runs whose weights they begin with: those whose losses can stand in one table, since they
+    begin with none; where all begin with some, those that begin with none of them. What follows on others has seen
+    more than its own tokens, of other data, and its loss may be of another kind."""
+    return {run for run, start in starts.items() if start is None} or {
+        run for run, start in starts.items() if start not in starts
+    }
+
+
+def comparable(rows: list[Row]) -> list[Row]:
+    """The rows of `beginnings`."""
+    starts = {row["id"]: row["init_from"] and row["init_from"].partition("@")[0] for row in rows}
+    return [row for row in rows if row["id"] in beginnings(starts)]
+
+
 def best(rows: list[Row]) -> Row | None:
-    """The run of the lowest held-out loss."""
-    return min(finished(rows), key=lambda row: row["held_out_loss"], default=None)
+    """The run of the lowest held-out loss, of those that are comparable."""
+    return min(finished(comparable(rows)), key=lambda row: row["held_out_loss"], default=None)
 
 
 def last_scores(report: Report) -> list[Row]:
@@ -83,7 +100,8 @@ def warnings(report: Report) -> list[str]:
     """What a reader must know before trusting the numbers: what was given, and what the runs show themselves."""
     found = list(report.notes)
     rows = rungs(report)
-    bad = [row for row in rows if row not in finished(rows)]
+    untrained = [row for row in rows if row["state"] == "finished" and row["steps"] == 0]  # quantized
+    bad = [row for row in rows if row not in finished(rows) and row not in untrained]
     if bad:
         names = ", ".join(
             f"{row['id']} ({row['state'] if row['state'] != 'finished' else 'no finite loss'})" for row in bad

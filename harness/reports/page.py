@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 from harness.files import write_atomic
 from harness.interfaces.analysis import Finding
 from harness.reports import figures, words
-from harness.reports.content import Report, Row, best, differences, finished, last_scores, rungs, same, warnings
+from harness.reports.content import (
+    Report,
+    Row,
+    best,
+    comparable,
+    differences,
+    finished,
+    last_scores,
+    rungs,
+    same,
+    warnings,
+)
+from harness.reports.stages import meaning
 from harness.reports.svg import inline, to_svg
 from harness.results.show import duration
 from harness.scoring.metrics import METRICS, Metric
@@ -76,10 +88,11 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
         "totals": {key: sum((row[key] or 0) * _own(row) for row in rows) for key in ("tokens", "flops_6nd")}
         | {"seconds": sum(row["seconds"] or 0 for row in rows)},
         "links": {row["id"]: _link(report.runs_folder / row["id"], folder) for row in rows},
-        "curves": _curves(report, rows, gallery),
-        "compute": _compute(rows, gallery),
+        "curves": _curves(report, comparable(rows), gallery),
+        "compute": _compute(comparable(rows), gallery),
         "drawn": [(finding, list(_drawings(finding, gallery))) for finding in report.findings],
-        "capabilities": list(_capabilities(report, rows, scores, gallery)),
+        "stages_meaning": meaning(report.stages) if report.stages else "",
+        "capabilities": list(_capabilities(report, comparable(rows), scores, gallery)),
         "scores": sorted(
             scores,
             key=lambda s: (s["task"], s["metric"], [row["id"] for row in rows if row["id"] == s["run"]], s["run"]),
@@ -128,12 +141,11 @@ class _Gallery:
 
 
 def _curves(report: Report, rows: list[Row], gallery: _Gallery) -> Shown | None:
-    if not any(report.curves.values()):
+    curves = {row["id"]: report.curves[row["id"]] for row in rows if report.curves.get(row["id"])}
+    if not curves:
         return None
-    caption = (
-        f"Training loss of {len(report.curves)} runs, coloured by size N; dots: held-out loss at the end of each run."
-    )
-    return gallery.show("Loss over tokens", caption, lambda: figures.loss_curves(rows, report.curves))
+    caption = f"Training loss of {len(curves)} runs, coloured by size N; dots: held-out loss at the end of each run."
+    return gallery.show("Loss over tokens", caption, lambda: figures.loss_curves(rows, curves))
 
 
 def _compute(rows: list[Row], gallery: _Gallery) -> Shown | None:
@@ -162,6 +174,8 @@ def _drawings(finding: Finding, gallery: _Gallery) -> Iterator[Shown]:
 
 
 def _capabilities(report: Report, rows: list[Row], scores: Sequence[Row], gallery: _Gallery) -> Iterator[Capability]:
+    shown = {row["id"] for row in rows}
+    scores = [score for score in scores if score["run"] in shown]
     for task in sorted({score["task"] for score in scores}):
         of_task = [score for score in scores if score["task"] == task]
         counts = sorted({score["n"] for score in of_task if score.get("n")})

@@ -19,6 +19,20 @@ def paired_error(
 ) -> float | None:
     """The standard error of value_a − value_b, both of one metric; None where the samples are not the same ones, or do
     not add up to the values."""
+    pulls = paired_pulls(samples_a, samples_b, metric, value_a, value_b)
+    return None if pulls is None else error_of(pulls)
+
+
+def error_of(pulls: np.ndarray) -> float:
+    """The standard error of what samples pull at; shape (samples,)."""
+    return float(math.sqrt(len(pulls) / (len(pulls) - 1) * np.sum(pulls**2)))
+
+
+def paired_pulls(
+    samples_a: Sequence[Sample], samples_b: Sequence[Sample], metric: str, value_a: float, value_b: float
+) -> np.ndarray | None:
+    """By how much each sample moves value_a − value_b from where the others have it, to first order; shape (samples,).
+    None as above."""
     name, _, wanted = metric.partition(",")
     a, b = ([s for s in samples if s.get("filter") == (wanted or "none")] for samples in (samples_a, samples_b))
     if len(a) < 2 or list(map(_question, a)) != list(map(_question, b)):
@@ -26,7 +40,7 @@ def paired_error(
     pulls = [_pulls(rows, f"metric.{name}", value) for rows, value in ((a, value_a), (b, value_b))]
     if pulls[0] is None or pulls[1] is None:
         return None
-    return float(math.sqrt(len(a) / (len(a) - 1) * np.sum((pulls[0] - pulls[1]) ** 2)))
+    return np.asarray(pulls[0] - pulls[1])
 
 
 def _question(sample: Sample) -> tuple[Any, ...]:

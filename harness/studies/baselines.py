@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.config import from_mapping
+from harness.data.dataset import form_of
 from harness.files import checksum, read_json, write_json
 from harness.interfaces.analysis import Finding
+from harness.interfaces.corpus import DOCUMENTS
 from harness.planning.plan import dataset
 from harness.reports.style import size
 from harness.rundir import RunDir
@@ -34,9 +36,11 @@ FORMAT = 3  #: of baselines.json
 def baselines_of(run: RunDir, folder: Path) -> Finding | None:
     """How one run compares; counted once and kept in the study's folder as ``baselines.json``.
 
-    None where the run was not scored on held-out documents of its largest source.
+    None where the run reads no documents, or was not scored on held-out ones of its largest source.
     """
     config = from_mapping(RunConfig, run.config())
+    if form_of(config.corpus) != DOCUMENTS:
+        return None
     task = HELD_OUT + max(config.corpus.mixture(), key=lambda source: source.weight).name
     samples = _samples(run)
     if task not in samples:

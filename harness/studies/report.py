@@ -10,10 +10,11 @@ from harness.files import write_json
 from harness.interfaces.analysis import Finding
 from harness.reports.content import Report, best, rungs
 from harness.reports.page import write
+from harness.reports.stages import gained_and_lost
 from harness.results.rows import read_manifest
 from harness.rundir import RunDir
 from harness.studies.baselines import baselines_of, levels
-from harness.studies.study import analyse, kept, points_of
+from harness.studies.study import analyse, kept, notes, points_of
 
 
 def write_report(name: str, studies: str) -> tuple[Path, list[Finding]]:
@@ -21,8 +22,9 @@ def write_report(name: str, studies: str) -> tuple[Path, list[Finding]]:
     study = kept(name, studies)
     folder, runs = Path(study["folder"]), [RunDir(Path(run)) for run in study["runs"]]
     report = content(study, folder, runs)
-    write_json(folder / "findings.json", [_plain(finding) for finding in report.findings])
-    return write(report, folder), report.findings
+    findings = [*report.findings, *([report.stages] if report.stages else [])]
+    write_json(folder / "findings.json", [_plain(finding) for finding in findings])
+    return write(report, folder), findings
 
 
 def content(study: dict[str, Any], folder: Path, runs: list[RunDir]) -> Report:
@@ -38,6 +40,8 @@ def content(study: dict[str, Any], folder: Path, runs: list[RunDir]) -> Report:
         curves={run.id: _curve(run) for run in finished},
         scores=[row for run in finished for row in run.scores()],
         findings=analyse(study["analyses"], points_of(runs)),
+        stages=gained_and_lost(runs, study.get("stages", {})),
+        notes=notes(study["analyses"], runs),
         sweep=study["sweep"],
     )
     winner = best(rungs(report))

@@ -22,6 +22,12 @@ class Made:
     plan: Plan
     chain: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """The stage, and what is varied besides seeds."""
+        varied = [f"{key}={v}" for key, v in self.row.items() if not key.startswith(("parents.", "seed"))]
+        return " ".join([self.stage, *varied])
+
 
 #: What became of the stages before, by name.
 Done = dict[str, list[Made]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from harness.launch.progress import Watch, make_ready
 from harness.launch.run import carry_out
 from harness.planning.plan import Plan
 from harness.planning.reuse import Decision, allowed
+from harness.reports.content import beginnings
+from harness.reports.stages import start_of
 from harness.rundir import RunDir
-from harness.studies.stages import plans_of
+from harness.studies.stages import rows_of
 from harness.studies.sweep import Sweep
 
 
@@ -33,15 +35,17 @@ class Study:
     folder: Path
     plans: list[Plan]
     command: str = ""
+    stages: dict[str, str] = field(default_factory=dict)  #: of runs that are of one, its name and what is varied, by id
 
     @classmethod
     def of(cls, sweep: Sweep, studies: str, command: str = "") -> Study:
         """Resolves every run of the sweep. Raises UserError before anything is launched or written."""
-        rows = plans_of(sweep)
-        plans = {plan.id: plan for plan in rows}
+        rows = rows_of(sweep)
+        plans = {made.plan.id: made.plan for made in rows}
         if len(plans) < len(rows):
             print(f"The sweep's {len(rows)} rows are {len(plans)} different runs.", file=sys.stderr)
-        return cls(sweep, Path(studies) / sweep.name, list(plans.values()), command)
+        stages = {made.plan.id: made.label for made in rows if made.stage}
+        return cls(sweep, Path(studies) / sweep.name, list(plans.values()), command, stages)
 
     @property
     def runs(self) -> list[RunDir]:
@@ -128,6 +132,7 @@ def keep(study: Study) -> None:
             "analyses": [to_mapping(analysis) for analysis in study.sweep.analyses],
             "command": study.command,
             "runs": [os.path.relpath(run.path, study.folder) for run in study.runs],
+            "stages": study.stages,
         },
     )
 
@@ -153,13 +158,14 @@ def _is_kept(found: Any) -> bool:
 
 def points_of(runs: Sequence[RunDir]) -> list[Point]:
     """Each finished run as a law sees it: non-embedding N, D tokens, C = 6ND FLOPs, held-out nats per token. A trunk
-    that others of them continue is no end, and left out."""
+    that others of them continue is no end, and left out; so is what begins with others' weights (`beginnings`)."""
     manifests = {run.id: run.manifest() if run.state() == "finished" else {} for run in runs}
+    alike = _alike(manifests)
     trunks = {m.get("identity", {}).get("parents", {}).get("continue", "").split("@")[0] for m in manifests.values()}
     found = []
     for run in runs:
         manifest = manifests[run.id]
-        if manifest.get("result", {}).get("held_out_loss") is not None and run.id not in trunks:
+        if manifest.get("result", {}).get("held_out_loss") is not None and run.id in alike - trunks:
             found.append(
                 Point(
                     N=manifest["model"]["non_embedding"],
@@ -171,6 +177,22 @@ def points_of(runs: Sequence[RunDir]) -> list[Point]:
                 )
             )
     return found
+
+
+def notes(analyses: Sequence[Any], runs: Sequence[RunDir]) -> list[str]:
+    """What a reader of the laws must know of the runs that are no points of them."""
+    manifests = {run.id: run.manifest() for run in runs if run.state() == "finished"}
+    others = [name for name in manifests if name not in _alike(manifests)]
+    if not analyses or not others:
+        return []
+    return [
+        f"No points of the laws: {len(others)} runs that begin with the weights of others, {', '.join(others)}. They "
+        "have seen more than their own tokens, and their losses may be of another kind."
+    ]
+
+
+def _alike(manifests: Mapping[str, Any]) -> set[str]:
+    return beginnings({name: start_of(manifest)[0] for name, manifest in manifests.items()})
 
 
 def analyse(analyses: Sequence[Any], found: Sequence[Point]) -> list[Finding]:

@@ -86,7 +86,9 @@ def report(words: list[str], verb: Verb) -> int:
     only(rest, ["studies="])
     from harness.studies.report import write_report
 
-    path, _ = write_report(name, own["studies"])
+    path, findings = write_report(name, own["studies"])
+    for sentence in next((f.sentences for f in findings if f.analysis == "stages"), []):
+        print(f"- {sentence}")
     print(f"Report: {path}")
     return 0
 
