@@ -21,8 +21,8 @@ PRETRAINING = ["corpus=stdlib_and_problems", "budget.tokens=2000000"]
 
 
 def carried_out(overrides: Sequence[str], runs: str) -> tuple[Plan, RunDir]:
-    """A run of the rung; one that is finished in this folder is taken as it is."""
-    plan = resolve(run_config([*RUNG, *overrides, f"runs={runs}"]))
+    """A run of the rung; one that is finished in this folder is taken as it is, whatever code made it."""
+    plan = resolve(run_config([*RUNG, *overrides, "reuse=any", f"runs={runs}"]))
     return plan, carry_out(plan, quiet=True).run
 
 

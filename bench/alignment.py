@@ -1,0 +1,63 @@
+"""What alignment does to the quickstart's largest rung, beside control runs of equal steps on shuffled labels.
+
+The rung is pre-trained once in the folder of --runs, where every finished run is taken as it is: after a change of the
+code, name another one. It takes a few minutes.
+
+    python bench/alignment.py [--runs FOLDER] [sft …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from rung import carried_out, held_out, pretrained
+
+
+def sft(runs: str) -> bool:
+    """Nats for each token of held-out answers, before and after, and after as many steps on answers that belong to
+    other prompts of the same module. These teach the form of an answer as well; what only the right ones teach is what
+    the prompt says of its answer: how much more the same answers cost behind other prompts."""
+    parent = pretrained(runs)
+    tuning = ["corpus=python_tasks", "objective=sft", "budget.steps=400", "optimizer.lr=0.001"]
+    own, tuned = carried_out([*tuning, f"parents.init={parent.id}"], runs)
+    moved, control = carried_out([*tuning, f"parents.init={parent.id}", "corpus.shuffled=true"], runs)
+    loss, told = {}, {}
+    for name, run in (("before", parent), ("after", tuned), ("control", control)):
+        found = held_out(run, own)
+        loss[name], accuracy = found["held_out_loss"], found["held_out_measures"]["answer_accuracy"]["value"]
+        told[name] = held_out(run, moved)["held_out_loss"] - loss[name]
+        print(
+            f"sft {name:<8} {loss[name]:.3f} ± {found['held_out_stderr']:.3f} nats per token of an answer, "
+            f"{accuracy:.1%} right; {told[name]:+.3f} behind other prompts", flush=True,
+        )  # fmt: skip
+    return loss["after"] < min(loss["before"], loss["control"]) and told["after"] > 4 * max(
+        abs(told["before"]), abs(told["control"])
+    )
+
+
+#: What is shown of each method; true: it holds.
+METHODS: dict[str, Callable[[str], bool]] = {"sft": sft}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", default="./runs")
+    parser.add_argument("methods", nargs="*", metavar="method", help=f"of {', '.join(METHODS)}; none: all of them")
+    arguments = parser.parse_args()
+    chosen = arguments.methods or list(METHODS)
+    if unknown := set(chosen) - set(METHODS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}: choose of {', '.join(METHODS)}.")
+    held = [METHODS[name](arguments.runs) for name in chosen]
+    if not all(held):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
