@@ -6,12 +6,12 @@ all ranks) before the first backward, so that masked and answer-only losses come
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from harness.config import PluginConfig, option
-from harness.interfaces.corpus import DOCUMENTS
+from harness.interfaces.corpus import DOCUMENTS, Example
 from harness.interfaces.visibility import Causal, Condition
 
 if TYPE_CHECKING:
@@ -32,22 +32,31 @@ class Setting:
     tokenizer: a `Tokenizer`. sequence_length: tokens of a batch's row. frozen: role of a parent to its `Model`, in eval
     mode, on the training device, without gradients. log_probabilities: role of a parent to a function of the sources_B
     and numbers_B of `Sequences`, which looks up the log-probability of each answer under it, in nats, float64 (rows,
-    answers): computed once for all runs that ask for the same, and mapped.
+    answers): computed once for all runs that ask for the same, and mapped. examples: sources and numbers, as
+    `Sequences` has them, to the examples themselves.
     """
 
     tokenizer: Any
     attend_across_documents: bool = True
     sequence_length: int = 0
     frozen: Callable[[str], Any] | None = None
-    log_probabilities: Callable[[str], Callable[[np.ndarray, np.ndarray], np.ndarray]] | None = None
+    log_probabilities: Callable[[str], LogProbabilities] | None = None
+    examples: Callable[[Sequence[int], Sequence[int]], list[Example]] | None = None
+
+
+#: sources_B and numbers_B of preferences to logp_BA, float64, nats: a row for each, a column for each answer.
+LogProbabilities = Callable[["np.ndarray", "np.ndarray"], "np.ndarray"]
 
 
 class Method(Protocol):
     """What `MethodConfig.build` returns.
 
-    One may have more. ``collect(model, batch, generator) → Batch``: makes the micro-batch to learn from out of prompts
-    and the policy, under no_grad and in eval mode; ``generator`` is keyed by (noise seed, step, place).
+    One may have more. ``collect(model, batch, generators) → Batch``: makes the micro-batch to learn from out of prompts
+    and the policy, under no_grad and in eval mode; there is a generator for each row, keyed by (noise seed, step,
+    place), so that what a prompt is answered depends neither on micro-batches nor on ranks.
     ``measures(model, batch) → {name: (sum, count)}``: what is told of held-out batches beside the loss.
+    ``told``: names of terms that are counted like the others and told, in metrics.jsonl and of held-out batches, but
+    are no part of the loss.
     """
 
     def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
@@ -91,6 +100,10 @@ class MethodConfig(PluginConfig):
     def rows(self) -> int:
         """Rows of `sequence_length` tokens that the model sees of each place."""
         return 1
+
+    def forward_passes(self) -> int:
+        """Forward passes of each token in training beside the one that a backward pass follows."""
+        return 0
 
     def room(self) -> int:
         """Tokens of a sequence that an example leaves free, for what is generated behind it."""

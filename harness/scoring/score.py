@@ -48,6 +48,9 @@ def score_runs(
     """
     settings = settings_digest(suite)
     for run in runs:
+        config = from_mapping(RunConfig, run.config())
+        if (config.method and config.method.likelihood is None) or "language_model" not in config.architecture.heads():
+            raise UserError(f"The model of run {run.id} gives no likelihoods: no suite can score it.")
         _refuse_what_was_trained_on(run, suite)
     missing = [found for found in (_checkpoint(run, checkpoint) for run in runs) if not _is_scored(found, settings)]
     by_tokenizer: dict[str, list[Checkpoint]] = {}

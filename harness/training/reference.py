@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.config import to_mapping
 from harness.data.cache import cached_folder, digest
 from harness.data.pairs import ANSWERS, answered
 from harness.data.stream import Stream
-from harness.files import CHECKSUMS, checksum, read_json
+from harness.files import CHECKSUMS, read_json
 from harness.identity import source_digest
 from harness.interfaces.batch import PADDING, Sequences
 from harness.interfaces.visibility import Causal, Visibility
