@@ -162,6 +162,16 @@ def test_two_kills_change_no_bit_of_fine_tuning(text: Path, tmp_path: Path, monk
     assert_two_kills_change_no_bit(replace(job(of, STEPS), parents=starts), tmp_path)
 
 
+def test_two_kills_change_no_bit_of_training_for_int8(text: Path, tmp_path: Path):
+    """Nor of what is converted, which lies beside the floats."""
+    of = config(
+        text, architecture={"residual_dropout": 0.1}, quantizer={"name": "qat_int8", "activations": "dynamic"},
+        trainer={"checkpoints": STEPS // KEPT_EVERY},
+    )  # fmt: skip
+    assert_two_kills_change_no_bit(job(of, STEPS), tmp_path)
+    assert any("model-quantized" in name for name in tensors(run_dir(tmp_path / "killed", of)))
+
+
 def assert_two_kills_change_no_bit(of: TrainingJob, tmp_path: Path) -> None:
     """Killed at random and while it writes, a run ends with the bits of one that was left alone."""
     import harness.training.fit  # noqa: F401
