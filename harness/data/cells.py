@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,9 +33,19 @@ class Cut:
     room: int = 0
 
     def __call__(self, side: Side) -> Cells:
-        if self.kind == SEQUENCES:
-            return Windows(side, self.length)
-        return Whole(side, self.length, self.room, packed=self.kind == PACKED)
+        return _cells(self, side)
+
+    def left_out(self, side: Side) -> int:
+        """How many examples of a side are too long."""
+        cells = self(side)
+        return cells.left_out if isinstance(cells, Whole) else 0
+
+
+@functools.lru_cache(maxsize=32)  # packing a million examples takes seconds
+def _cells(cut: Cut, side: Side) -> Cells:
+    if cut.kind == SEQUENCES:
+        return Windows(side, cut.length)
+    return Whole(side, cut.length, cut.room, packed=cut.kind == PACKED)
 
 
 class Windows:
@@ -58,27 +69,26 @@ class Whole:
     """Whole examples: one in each cell, or as many as fit. Those that are longer than a sequence are left out: cut
     short, they would teach what nobody wrote.
 
-    An example is as long as its prompt with its longest answer. left_out: how many are too long.
+    An example is as long as its prompt with its longest answer; packed, with all of them. left_out: how many are too
+    long.
     """
 
     def __init__(self, side: Side, length: int, room: int, packed: bool) -> None:
         self.side, self.width, self.packed = side, length + 1, packed
-        ends_E = side.end_places_D + 1
-        self._starts_E, self._ends_E = np.concatenate([[0], ends_E[:-1]]).astype(np.int64), ends_E
-        lengths_E = side.longest_D if side.longest_D is not None else ends_E - self._starts_E
+        self._ends_E = side.end_places_D + 1
+        self._starts_E = np.concatenate([[0], self._ends_E])[:-1].astype(np.int64)
+        lengths_E = self._ends_E - self._starts_E if packed or side.longest_D is None else side.longest_D
         fitting_F = np.flatnonzero(lengths_E <= self.width - room)
         self.left_out = len(lengths_E) - len(fitting_F)
-        if packed:
-            self._cells = packing(lengths_E[fitting_F], self.width)
-            self._cells = [fitting_F[cell] for cell in self._cells]
-        else:
-            self._cells = [fitting_F[i : i + 1] for i in range(len(fitting_F))]
+        cells_F = packing(lengths_E[fitting_F], self.width) if packed else np.arange(len(fitting_F))
+        self._examples_F = fitting_F[np.argsort(cells_F, kind="stable")]
+        self._bounds = np.concatenate([[0], np.cumsum(np.bincount(cells_F))]).astype(np.int64)
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return len(self._bounds) - 1
 
     def read(self, cells_N: np.ndarray, places_N: np.ndarray) -> Sequences:
-        cells = [self._cells[cell] for cell in cells_N.tolist()]
+        cells = [self._examples_F[self._bounds[cell] : self._bounds[cell + 1]] for cell in cells_N.tolist()]
         sizes = [int((self._ends_E[cell] - self._starts_E[cell]).sum()) for cell in cells]
         shape = (len(cells), self.width if self.packed else max(sizes))
         tokens_NS, documents_NS = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
@@ -96,32 +106,32 @@ class Whole:
         return Sequences(tokens_NS, documents_NS, places_N, parts_NS, numbers_N)
 
 
-def packing(lengths_E: np.ndarray, width: int) -> list[np.ndarray]:
+def packing(lengths_E: np.ndarray, width: int) -> np.ndarray:
     """Examples in cells of `width` tokens, each in the fullest cell that has room for it, the longest first (best fit
-    decreasing: at most 11/9 of the fewest cells, and 4; Johnson 1974). The numbers of each cell's examples, ascending.
+    decreasing: at most 11/9 of the fewest cells, and 4; Johnson 1974). The number of each example's cell, int64.
     """
     open_cells: dict[int, list[int]] = {}  # room that is left → cells
     rooms: list[int] = []  # the keys, ascending
-    cells: list[list[int]] = []
+    cells_E, cells = np.zeros(len(lengths_E), np.int64), 0
     for example in np.argsort(-lengths_E, kind="stable").tolist():
         length = int(lengths_E[example])
         at = bisect.bisect_left(rooms, length)
         if at == len(rooms):
-            cell, room = len(cells), width
-            cells.append([])
+            cell, room = cells, width
+            cells += 1
         else:
             room = rooms[at]
             cell = open_cells[room].pop()
             if not open_cells[room]:
                 del open_cells[room], rooms[at]
-        cells[cell].append(example)
+        cells_E[example] = cell
         left = room - length
         if left > 0:
             if left not in open_cells:
                 open_cells[left] = []
                 bisect.insort(rooms, left)
             open_cells[left].append(cell)
-    return [np.array(sorted(cell)) for cell in cells]
+    return cells_E
 
 
 def too_few(source: str, side: Side, cut: Cut) -> UserError:

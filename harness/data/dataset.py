@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from harness.data.stream import Part, Stream
 from harness.errors import UserError
 from harness.files import CHECKSUMS, checksum
 from harness.interfaces.batch import Sequences
-from harness.interfaces.corpus import DOCUMENTS, Corpus, CorpusConfig, Document, Source
+from harness.interfaces.corpus import DOCUMENTS, Corpus, CorpusConfig, Document, Example, Source
 from harness.interfaces.method import MethodConfig
 from harness.interfaces.suite import HeldOut
 from harness.interfaces.tokenizer import Tokenizer
@@ -96,18 +96,42 @@ class Dataset:
         """Held-out sequences in the sources' proportions, none twice, the same for every seed; the first ones of
         any larger number. Sources without a whole held-out sequence are left out; there may be none at all."""
         parts = [Part(s.source.name, s.shards.held_out, s.source.weight) for s in self.sources]
-        parts = [part for part in parts if len(self.cut(part.side))]
+        kept = [number for number, part in enumerate(parts) if len(self.cut(part.side))]
+        parts = [parts[number] for number in kept]
         if not parts:
             empty = np.zeros((0, self.sequence_length + 1), dtype=np.int64)
             return Sequences(empty, empty.copy(), np.zeros(0, dtype=np.int64), empty.astype(np.uint8))
         stream = Stream(parts, self.cut, VALIDATION_SEED)
-        return stream.sequences(0, min(at_most, stream.first_repeat()))
+        found = stream.sequences(0, min(at_most, stream.first_repeat()))
+        assert found.sources_B is not None
+        found.sources_B = np.array(kept)[found.sources_B]
+        return found
+
+    def examples(self, sources: Sequence[int], numbers: Sequence[int]) -> list[Example]:
+        """The examples behind single-example rows, by the `sources_B` and `numbers_B` of `Sequences`."""
+        return [next(iter(self._corpora[s].read(n, n + 1))) for s, n in zip(sources, numbers, strict=True)]
+
+    @functools.cached_property
+    def _corpora(self) -> list[Any]:
+        return [source.source.corpus.build() for source in self.sources]
 
     @functools.cached_property
     def held_out(self) -> list[HeldOut]:
         """The held-out documents of each source, read when they are looked at."""
         return [
             HeldOut(s.source.name, Documents(s.source.corpus.build, s.shards.held_out.numbers_D)) for s in self.sources
+        ]
+
+    def left_out(self) -> list[str]:
+        """What is told of each source some of whose training examples are too long."""
+        sides = [(s.source.name, s.shards.train) for s in self.sources]
+        counts = [(name, self.cut.left_out(side), len(side.numbers_D)) for name, side in sides]
+        free = f", {self.cut.room} of them for answers" if self.cut.room else ""
+        return [
+            f"corpus {name}: {count} of {all_of_them} examples do not fit into data.sequence_length="
+            f"{self.sequence_length} tokens{free}, and are left out"
+            for name, count, all_of_them in counts
+            if count
         ]
 
     @property

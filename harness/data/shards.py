@@ -49,7 +49,7 @@ Progress = Callable[[int, int], None]
 Encode = Callable[[Sequence[Any]], list[tuple[np.ndarray, np.ndarray | None]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One side of a source, training or held-out, as one long row of tokens.
 

@@ -104,6 +104,8 @@ def _train(
     with Progress(run.id, job.steps, progress) as shown:
         resumed = f", on from step {step}" if step else ""
         shown.say(f"{run.id}: {job.steps} steps of {job.step_tokens} tokens{resumed}")
+        for left_out_of in job.dataset.left_out():
+            shown.say(left_out_of)
         shown.say(f"MFU is {CONVENTION} of {machine.flops:.3g} FLOP/s ({machine.source})")
         left_out: list[int] = []
         while True:
