@@ -16,8 +16,10 @@ import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import product
 from typing import Any
+from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -28,9 +30,11 @@ from torch.utils._pytree import tree_leaves
 
 from harness.config import plugin_config
 from harness.interfaces.batch import Batch
+from harness.interfaces.method import Setting
 from harness.models.blocks import recompute
-from harness.models.groups import trained
+from harness.models.groups import train_only, trained
 from harness.models.memory import Step, training_memory
+from harness.models.meta import build_on_meta
 
 BOUND = 0.15
 
@@ -92,25 +96,37 @@ class TensorBytes(TorchDispatchMode):
 
 
 def compare(
-    options: dict[str, Any], vocabulary: int, step: Step, optimizer: str = "adamw", real: bool = False
+    options: dict[str, Any],
+    vocabulary: int,
+    step: Step,
+    optimizer: str = "adamw",
+    real: bool = False,
+    adapter: dict[str, Any] | None = None,
 ) -> tuple[int, int]:
     """(promised, measured) bytes."""
     config = plugin_config("architecture", {"name": "transformer", **options}, "architecture")
+    beside = plugin_config("adapter", adapter, "adapter") if adapter else None
+    if beside:
+        step = replace(step, adapter=beside.counts(build_on_meta(config, vocabulary)))
     with nullcontext() if real else FakeTensorMode():
-        measured = _measured(config, vocabulary, step, optimizer)
+        measured = _measured(config, vocabulary, step, optimizer, beside)
     return training_memory(config, vocabulary, step).peak, measured
 
 
-def _measured(config: Any, vocabulary: int, step: Step, optimizer: str) -> int:
+def _measured(config: Any, vocabulary: int, step: Step, optimizer: str, adapter: Any) -> int:
     """As the loop trains: losses, backward and update are all under autocast, and gradients are let go after a step."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16 if step.precision == "bf16-true" else torch.float32)
     model = config.build(vocabulary)
+    if adapter:
+        train_only(model, _adapted(adapter, model))
     torch.set_default_dtype(before)
     recompute(model, step.recomputed)
     options = plugin_config("optimizer", optimizer, "optimizer")
     update = options.build(trained(model, options))
-    method = plugin_config("objective", {"name": "clm", "logits_chunk": step.logits_chunk}, "method").build(None, True)
+    method = plugin_config("objective", {"name": "clm", "logits_chunk": step.logits_chunk}, "method").build(
+        Setting(tokenizer=None)
+    )
     shape = (step.micro_batch, step.sequence_length)
     batch = Batch(
         torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64), torch.ones(shape),
@@ -134,6 +150,12 @@ def _measured(config: Any, vocabulary: int, step: Step, optimizer: str) -> int:
     with counter:
         train()
     return counter.peak
+
+
+def _adapted(adapter: Any, model: Any) -> Any:
+    """peft moves what it has made to the device where it is already, which modules of fake tensors cannot do."""
+    with patch.object(torch.nn.Module, "to", lambda module, *where, **how: module):
+        return adapter.adapt(model)
 
 
 def grid() -> Iterator[tuple[str, str, Step]]:

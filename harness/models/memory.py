@@ -6,9 +6,10 @@ each query (Dao et al. 2022). Where it is not (dropout of attention weights on C
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from harness.interfaces.adapter import AdapterCounts
 from harness.interfaces.architecture import Activations, ArchitectureConfig
 from harness.models.counting import BYTES, account
 
@@ -20,7 +21,8 @@ LOGITS = 3
 class Step:
     """How one optimizer step is carried out. micro_batch: sequences in one forward pass, of `micro_batches`.
     optimizer_numbers: numbers of optimizer state for each parameter (AdamW: 2). update_numbers: those that an update
-    makes beside it. recomputed: as `trainer.activation_checkpointing`."""
+    makes beside it. recomputed: as `trainer.activation_checkpointing`. adapter: what alone is trained, where there is
+    one; the model is taken to keep all that it would without it."""
 
     sequence_length: int
     micro_batch: int
@@ -30,6 +32,7 @@ class Step:
     logits_chunk: int | None = None
     optimizer_numbers: float = 2.0
     update_numbers: float = 0.0
+    adapter: AdapterCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -52,22 +55,26 @@ def training_memory(config: ArchitectureConfig, vocabulary: int, step: Step) -> 
     own, computed = BYTES[step.precision]
     shared = sum(part.flops // 2 for part in model.parts if part.flops and not part.parameters)  # tables as matrices
     matrices = model.non_embedding + shared  # gains and biases, which are few, are taken for such
-    weights, copies = model.total * own, matrices * computed if computed < own else 0
-    optimizer = round(step.optimizer_numbers * weights)
+    whole, copies = model.total * own, matrices * computed if computed < own else 0
+    beside = step.adapter.parameters * own if step.adapter else 0
+    weights, gradients = whole + beside, beside or whole
+    optimizer = round(step.optimizer_numbers * gradients)
     kept = config.activations(step.sequence_length)
     if kept is None:
-        return TrainingMemory(weights, weights, optimizer, copies, None, 2 * weights + optimizer + copies)
+        return TrainingMemory(weights, gradients, optimizer, copies, None, weights + gradients + optimizer + copies)
     activations, table = _activations(kept, vocabulary, step), vocabulary * kept.width * own
-    before = weights if step.micro_batches > 1 else 0  # gradients of the micro-batches before
+    before = gradients if step.micro_batches > 1 else 0  # of the micro-batches before
     moments = (
         before + activations.at_loss,
-        before + table + activations.at_last_layer,
-        matrices * own + activations.at_first_layer,
-        weights + round(step.update_numbers * weights),
-        weights + 2 * shared * own,  # a shared table's gradients as look-up and as matrix, and their sum
+        before + (0 if beside else table) + activations.at_last_layer,
+        (beside or matrices * own) + activations.at_first_layer,
+        gradients + round(step.update_numbers * gradients),
+        0
+        if beside
+        else weights + 2 * shared * own,  # a shared table's gradients, look-up's and matrix's, and their sum
     )
     peak = weights + optimizer + copies + max(moments)
-    return TrainingMemory(weights, weights, optimizer, copies, max(activations), peak)
+    return TrainingMemory(weights, gradients, optimizer, copies, max(activations), peak)
 
 
 class _Activations(NamedTuple):
@@ -82,6 +89,8 @@ class _Activations(NamedTuple):
 def _activations(kept: Activations, vocabulary: int, step: Step) -> _Activations:
     own, computed = BYTES[step.precision]
     places, width = step.micro_batch * step.sequence_length, kept.width
+    if step.adapter:
+        kept = _with_adapter(kept, step.adapter)
     whole = [places * (layer.stream * own + layer.computed * computed) for layer in kept.layers]
     held = {
         "none": whole,
@@ -99,9 +108,19 @@ def _activations(kept: Activations, vocabulary: int, step: Step) -> _Activations
     )
 
 
+def _with_adapter(kept: Activations, adapter: AdapterCounts) -> Activations:
+    """What an adapter keeps, shared out evenly over the layers."""
+    activations, products = (n // len(kept.layers) for n in (adapter.activations, adapter.products))
+    layers = [
+        replace(layer, computed=layer.computed + activations, products=layer.products + products)
+        for layer in kept.layers
+    ]
+    return replace(kept, layers=layers)
+
+
 def _loss(places: int, width: int, vocabulary: int, step: Step) -> int:
     """Bytes of logits; by chunks, also of the gradients that are made with them."""
     if step.logits_chunk is None or places <= step.logits_chunk:
         return LOGITS * 4 * places * vocabulary
-    logits, table = 4 * step.logits_chunk * vocabulary, 4 * width * vocabulary
+    logits, table = 4 * step.logits_chunk * vocabulary, 0 if step.adapter else 4 * width * vocabulary
     return places * width * BYTES[step.precision][0] + table + max(LOGITS * logits, logits + table)

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.models.counting import Account, account, inference_memory
 from harness.models.memory import Step, TrainingMemory, training_memory
-from harness.planning.plan import ASSUMED_MFU, Plan, vocabulary_of
+from harness.planning.plan import ASSUMED_MFU, Plan, adapter_counts, trained_parameters, vocabulary_of
 from harness.schema import RunConfig
 
 
@@ -21,6 +21,7 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
         "run": plan.id,
         "parameters": plan.account.total,
         "non_embedding": plan.account.non_embedding,
+        "trained": plan.trained,
         "steps": plan.steps,
         "tokens": plan.tokens,
         "unique_tokens": data.distinct(plan.tokens),
@@ -57,6 +58,7 @@ def description(config: RunConfig) -> dict[str, Any]:
         "parameters": model.total,
         "non_embedding_parameters": model.non_embedding,
         "active_parameters": model.active,
+        "trained_parameters": trained_parameters(config, vocabulary, model.total),
         "forward_flops_per_token": model.forward_flops,
         "training_flops_per_token": model.training_flops,
         "training_flops_per_token_by_6N": model.six_n(model.non_embedding),
@@ -91,7 +93,7 @@ def _most_memory(config: RunConfig, vocabulary: int) -> float:
 def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:
     trainer, model = config.trainer, account(config.architecture, vocabulary, 1)
     rows = math.ceil(config.data.batch_size * trainer.tensor_parallel / trainer.devices)  # of one step, on one device
-    micro_batch = min(trainer.micro_batch or rows, rows)
+    micro_batch, beside = min(trainer.micro_batch or rows, rows), adapter_counts(config, vocabulary)
     step = Step(
         config.data.sequence_length,
         micro_batch,
@@ -99,8 +101,9 @@ def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:
         trainer.precision,
         trainer.activation_checkpointing,
         getattr(config.method, "logits_chunk", None),
-        config.optimizer.state_numbers(_in_matrices(model)),
+        config.optimizer.state_numbers(1.0 if beside else _in_matrices(model)),
         config.optimizer.update_numbers(),
+        beside,
     )
     whole = training_memory(config.architecture, vocabulary, step)
     shards = trainer.devices if trainer.strategy == "fsdp" else trainer.tensor_parallel

@@ -63,17 +63,22 @@ class Plan:
 
     @property
     def own_flops(self) -> float:
-        return float(self.account.training_flops) * self.own_tokens
+        return self.training_flops * self.own_tokens
 
     @property
     def flops(self) -> float:
         """Training FLOPs, exact convention: matrix products, the backward pass twice the forward one."""
-        return float(self.account.training_flops) * self.tokens
+        return self.training_flops * self.tokens
 
     @property
     def flops_6nd(self) -> float:
         """Training FLOPs by the rule 6·N·D, N without embeddings."""
         return float(self.account.six_n(self.account.non_embedding)) * self.tokens
+
+    @property
+    def training_flops(self) -> float:
+        """Of one token, exact: forward and backward, and the method's forward passes besides."""
+        return _training_flops(self.config, self.account)
 
     def hours(self, flops_per_second: float) -> float:
         """Of this run itself."""
@@ -93,7 +98,7 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     model = account(config.architecture, vocabulary, config.data.sequence_length)
     steps = _steps(config, model, inherited)
     data = data_fingerprint(config, inherited)
-    trained = _trained(config, vocabulary, model.total)
+    trained = trained_parameters(config, vocabulary, model.total)
     parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited is not None)
     of = {role: parent.identity for role, parent in parents.items()}
     determined = identity(config, data=data, vocabulary=vocabulary, steps=steps, parents=of)
@@ -117,7 +122,7 @@ def _steps(config: RunConfig, model: Account, inherited: Path | None) -> int:
         raise ConfigError(f"{both} are both set, by a preset perhaps: one says how long to train. Say {nulls}.")
     if budget.flops is not None:
         # FLOPs that another run reports must not cost one step more for the rounding of large numbers.
-        steps = math.ceil(budget.flops / (model.training_flops * step_tokens) * (1 - 1e-12))
+        steps = math.ceil(budget.flops / (_training_flops(config, model) * step_tokens) * (1 - 1e-12))
     elif budget.epochs is not None:
         steps = math.ceil(dataset(config, inherited=inherited).places(budget.epochs) / config.data.batch_size)
     else:
@@ -126,6 +131,11 @@ def _steps(config: RunConfig, model: Account, inherited: Path | None) -> int:
     if steps * step_tokens > MOST_TOKENS + step_tokens:
         raise ConfigError(f"The budget is {steps * step_tokens:.3g} tokens of this model: at most {MOST_TOKENS:.0e}.")
     return max(1, steps)
+
+
+def _training_flops(config: RunConfig, model: Account) -> float:
+    besides = config.method.forward_passes() if config.method else 0
+    return float(model.training_flops + besides * model.forward_flops)
 
 
 def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
@@ -154,6 +164,14 @@ def _fits(config: RunConfig) -> None:
     if missing:
         names = ", ".join(sorted(kind.__name__ for kind in missing))
         raise ConfigError(f"{chosen} asks for {names} visibility, which architecture={architecture.name} cannot do.")
+    if method.head not in architecture.heads():
+        has = ", ".join(sorted(architecture.heads()))
+        raise ConfigError(
+            f"{chosen} needs the head {method.head}, and architecture={architecture.name} has {has}: say "
+            f"architecture/head={method.head}."
+        )
+    if config.watch.sample_every and method.head != "language_model":
+        raise ConfigError(f"{chosen} makes a model that writes no text: say watch.sample_every=null.")
     if method.likelihood is None and config.suite is not None:
         raise ConfigError(f"{chosen} makes a model that gives no likelihoods: say suite=null.")
     longest = architecture.maximum_length()
@@ -173,7 +191,7 @@ def _fits(config: RunConfig) -> None:
     check_layout(config)
 
 
-def _trained(config: RunConfig, vocabulary: int, parameters: int) -> int:
+def trained_parameters(config: RunConfig, vocabulary: int, parameters: int) -> int:
     """How many parameters are trained, of a model of so many. Raises ConfigError for names that are none, and where
     nothing is left to train."""
     if config.method is None:

@@ -15,7 +15,7 @@ from harness.files import CHECKSUMS, is_whole, read_json
 from harness.interfaces.adapter import AdapterConfig
 from harness.models.groups import train_only
 from harness.rundir import RunDir
-from harness.training.checkpoints import BASE, MODEL, load_weights
+from harness.training.checkpoints import BASE, MODEL, load_weights, names_in
 from harness.training.job import Parent, TrainingJob
 from harness.training.noise import keyed
 from harness.training.parents import read
@@ -32,12 +32,13 @@ class Beside:
     base: Mapping[str, Any]
 
 
-def add(job: TrainingJob, model: Model) -> Beside:
-    """Adds the run's adapter to the model of its `init`, and takes all else out of training. Its numbers are drawn from
-    the seed of initialisation, others than the model's own."""
+def add(job: TrainingJob, model: Model, anew: Collection[str]) -> Beside:
+    """Adds the run's adapter to the model of its `init`, and takes all else out of training but what that has not (a
+    new head). Its numbers are drawn from the seed of initialisation, others than the model's own."""
     parent = job.parents["init"]
     torch.manual_seed(keyed(job.seeds[0]))
-    names = job.config.adapter.adapt(model)
+    own = job.config.adapter.adapt(model)
+    names = [*own, *(name for name, _ in model.named_parameters() if name in anew)]
     train_only(model, names)
     said = {"identity": parent.identity, "path": str(parent.path.resolve()), "step": parent.step}
     return Beside(names, {**said, "content": _content(parent)})
@@ -69,9 +70,10 @@ def load_beside(model: Model, adapter: AdapterConfig, run: RunDir, folder: Path,
         ) from None
     if content != said["content"]:
         raise UserError(f"Run {run.id} cannot be put together. {_other(parent.identity, path)}")
-    model.load_state_dict(weights)
-    names = adapter.adapt(model)
-    load_weights(folder, {name: model.get_parameter(name) for name in names})
+    there = model.state_dict()
+    model.load_state_dict({name: tensor for name, tensor in weights.items() if name in there}, strict=False)
+    adapter.adapt(model)
+    load_weights(folder, {name: model.get_parameter(name) for name in names_in(folder)})
     if merge:
         adapter.merge(model)
 
@@ -85,7 +87,7 @@ def _content(parent: Parent) -> str:
     folder = RunDir(parent.path).checkpoint(parent.step)
     if not is_whole(folder):
         raise UserError(f"{folder} is gone or damaged.")
-    return digest({name: sum for name, sum in read_json(folder / CHECKSUMS).items() if name.startswith(MODEL)})
+    return digest({file: known for file, known in read_json(folder / CHECKSUMS).items() if file.startswith(MODEL)})
 
 
 def _other(identity: str, path: Path) -> str:

@@ -71,6 +71,12 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
         return weights | {name: weights[owner] for name, owner in saved.tied.items()}
 
 
+def names_in(folder: Path) -> list[str]:
+    """The names of a checkpoint's weights, tied ones left out."""
+    with Saved(folder, MODEL) as saved:
+        return list(saved.shapes())
+
+
 @torch.no_grad()
 def load_weights(folder: Path, weights: Tensors) -> None:
     """Fills weights in place, by name, however they are spread over processes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,12 @@ def fit(
     """Trains from a checkpoint, given by its step and folder (None: from the beginning), to the last step; steps of
     the stream may be passed over. Raises Interrupted, and RolledBack where the config asks for it."""
     config, world = job.config.trainer, World.here(job.config.trainer)
-    loop = build_loop(job, world, begins=start is None)
+
+    def told(done: int, total: int) -> None:
+        interrupt.check()
+        shown.count("log-probabilities of answers under its parent", done, total)
+
+    loop = build_loop(job, world, begins=start is None, told=told)
     loop.interrupted = lambda: interrupt.heard is not None
     loop.left_out = list(left_out)
     if start and loop.beside:
@@ -88,21 +93,26 @@ def fit(
     return loop
 
 
-def build_loop(job: TrainingJob, world: World | None = None, begins: bool = False) -> Loop:
+def build_loop(
+    job: TrainingJob,
+    world: World | None = None,
+    begins: bool = False,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Loop:
     """The model, initialised on the CPU from its seed, and all that trains this rank's part of it. begins: whether it
     takes the weights of the run's `init`; what an adapter stands beside always does, since checkpoints do not hold it.
+    told: called while parents are asked for what they make of the data, with how much of it is done.
     """
     world = world or World()
     config = job.config
     init, data, noise = job.seeds
     torch.manual_seed(init)
     model = config.architecture.build(job.vocabulary)
-    if begins or config.adapter:
-        start_from(job, model)
-    beside = add(job, model) if config.adapter else None
+    anew = start_from(job, model) if begins or config.adapter else []
+    beside = add(job, model, anew) if config.adapter else None
     if config.quantizer:
         config.quantizer.prepare(model)
-    method = config.method.build(setting(job))
+    method = config.method.build(setting(job, told))
     stream = job.dataset.stream(data)
     rows = Rows(config.data.batch_size, config.trainer.micro_batch, world.data_rank, world.data_size)
 

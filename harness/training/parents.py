@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,15 @@ from harness.models.vocabulary import grown, origins, same_tokens, tables, trans
 from harness.rundir import RunDir
 from harness.training.device import device_of
 from harness.training.job import Parent, TrainingJob
+from harness.training.reference import reference
 
 if TYPE_CHECKING:
     from harness.models.model import Model
 
 log = logging.getLogger(__name__)
+
+#: How the names of heads' tensors begin.
+HEADS = "heads."
 
 
 def checkpoint(job: TrainingJob) -> tuple[int, Path] | None:
@@ -38,39 +43,61 @@ def checkpoint(job: TrainingJob) -> tuple[int, Path] | None:
 
 
 @torch.no_grad()
-def start_from(job: TrainingJob, model: Model) -> None:
+def start_from(job: TrainingJob, model: Model) -> list[str]:
     """Fills a freshly initialised model on the CPU with the weights of the run's `init`, if it has one. Under another
-    tokenizer the rows of its tokens are transferred.
+    tokenizer the rows of its tokens are transferred. A head that the parent has not stays as it is, or shares the
+    body's table; one that the model has not is dropped. Returns the names of what stays as it is.
 
     Raises UserError where the weights are gone or damaged.
     """
     parent = job.parents.get("init")
     if parent is None:
-        return
+        return list(model.state_dict())
     architecture, weights, old = read(parent)
     _say_what_was_seen(job, parent)
     differs = flat_difference(job.config.architecture, architecture)
     differs.pop("vocabulary", None)
+    _say_which_heads(parent, differs, job.config.architecture.heads(), architecture.heads())
     for key, (ours, theirs) in differs.items():
         log.warning("architecture.%s=%s, and %s in %s, whose weights are taken.", key, ours, theirs, parent.identity)
     fresh, new = model.state_dict(), job.dataset.tokenizer
-    names = tables(model, job.vocabulary)
+    weights = {name: tensor for name, tensor in weights.items() if name in fresh or not name.startswith(HEADS)}
+    names = tables(model, job.vocabulary) & weights.keys()
     if old is None or same_tokens(old, new):
         weights |= {name: grown(weights[name], fresh[name]) for name in names}
     else:
         of = origins(new, old)
         weights |= {name: transferred(weights[name], fresh[name], of) for name in names}
-    model.load_state_dict(weights)
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    assert not unexpected
+    assert all(name.startswith(HEADS) for name in missing)
+    return missing
 
 
-def setting(job: TrainingJob) -> Setting:
-    """What the method is built in."""
+def _say_which_heads(
+    parent: Parent, differs: dict[str, Any], ours: frozenset[str], theirs: frozenset[str]
+) -> None:
+    """And takes what follows from it out of what else differs."""
+    if ours == theirs:
+        return
+    for key in [key for key in differs if key.startswith("head.")]:
+        del differs[key]
+    log.warning(
+        "The body's weights are those of %s; its head (%s) is left out, and this run's (%s) begins anew.",
+        parent.identity, ", ".join(sorted(theirs - ours)) or "none", ", ".join(sorted(ours - theirs)) or "none",
+    )  # fmt: skip
+
+
+def setting(job: TrainingJob, told: Callable[[int, int], None] = lambda done, total: None) -> Setting:
+    """What the method is built in. told: as `harness.training.reference` calls it."""
     data = job.config.data
     return Setting(
         tokenizer=job.dataset.tokenizer,
         attend_across_documents=data.attend_across_documents,
         sequence_length=data.sequence_length,
         frozen=lambda role: _frozen(job, role),
+        log_probabilities=lambda role: reference(job, job.parents[role], lambda: _frozen(job, role), told),
+        examples=job.dataset.examples,
     )
 
 

@@ -35,6 +35,7 @@ def plan(words: list[str], verb: Verb) -> int:
         print(json.dumps({"rate": rate, "rate_source": source, "runs": rows}, indent=1))
         return 0
     idle = () if any(row["parents"] for row in rows) else ("own_steps", "own_flops", "parents")
+    idle = idle if any(row["trained"] != row["parameters"] for row in rows) else (*idle, "trained")
     print(render([{key: value for key, value in row.items() if key not in idle} for row in rows], "table"))
     different = list({row["run"]: row for row in rows}.values())
     runs, flops, hours = len(different), sum(r["own_flops"] for r in different), sum(r["hours"] for r in different)

@@ -104,7 +104,9 @@ def test_an_adapter_beside_an_adapter_s_run_stands_beside_it_merged(runs: Path):
     first, inputs_BT = RunDir(runs / "first"), torch.arange(12)[None]
     idle = trained(runs / "idle", adapted(text, optimizer={"lr": 0.0}), 1, init=at(first))
     with torch.no_grad():
-        ours, theirs = (load_model(run, merge=merge)[0].logits(inputs_BT) for run, merge in ((idle, False), (first, True)))
+        ours, theirs = (
+            load_model(run, merge=merge)[0].logits(inputs_BT) for run, merge in ((idle, False), (first, True))
+        )
     assert torch.equal(ours, theirs)
     shutil.rmtree(idle.path)
 
@@ -165,7 +167,9 @@ def test_its_first_numbers_follow_the_seed_of_initialisation(runs: Path, text: P
     parents = {"init": at(RunDir(runs / "base"))}
 
     def first(name: str, **changes: Any) -> dict[str, torch.Tensor]:
-        return saved(trained(tmp_path / name, adapted(text, optimizer={"lr": 0.0}, **changes), 1, **parents), "model", 1)
+        return saved(
+            trained(tmp_path / name, adapted(text, optimizer={"lr": 0.0}, **changes), 1, **parents), "model", 1
+        )
 
     here, there = first("here"), first("there", seeds={"init": 1})
     assert_same(here, first("again", seeds={"noise": 5}))

@@ -22,8 +22,8 @@ class LoraConfig(AdapterConfig):
         0.0, "share of the channels that A does not see in training", neutral=0.0, minimum=0.0, maximum=0.99
     )
     targets: list[str] = option(
-        [], "matrices that are adapted, by name; * stands for anything: body.blocks.*.attention.*; empty: all of the "
-        "layers",
+        [], "matrices of the body that are adapted, by name; * stands for anything: body.blocks.*.attention.*; "
+        "empty: all of the layers",
         neutral=[],
     )  # fmt: skip
 

@@ -3,8 +3,11 @@ transformers along, which a plan does not need."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
 from collections import Counter
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -20,8 +23,8 @@ ADAPTER = "default"
 
 
 def targets(config: LoraConfig, model: nn.Module) -> dict[str, nn.Linear]:
-    """The matrices that are adapted, by the names of their modules: those that the config names, or all of the layers
-    (of the whole body, where it does not say what its layers are). A matrix that several modules share is none.
+    """The matrices of the body that are adapted, by the names of their modules: those that the config names, or all of
+    the layers (of the whole body, where it does not say what its layers are). One that several modules share is none.
 
     Raises ConfigError for a pattern that names none, and where there is none.
     """
@@ -29,7 +32,7 @@ def targets(config: LoraConfig, model: nn.Module) -> dict[str, nn.Linear]:
     own = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and uses[id(module.weight)] == 1
+        if isinstance(module, nn.Linear) and uses[id(module.weight)] == 1 and name.startswith("body.")
     }
     if config.targets:
         return _named(config.targets, own)
@@ -45,7 +48,9 @@ def _named(patterns: list[str], own: dict[str, nn.Linear]) -> dict[str, nn.Linea
     found = {pattern: {name for name in own if _matches(name, pattern)} for pattern in patterns}
     for pattern, names in found.items():
         if not names:
-            raise ConfigError(f"adapter.targets: no Linear matrix is named {pattern}. {suggest(pattern, own)}")
+            raise ConfigError(
+                f"adapter.targets: no Linear matrix of the body is named {pattern}. {suggest(pattern, own)}"
+            )
     return {name: module for name, module in own.items() if any(name in names for names in found.values())}
 
 
@@ -69,24 +74,36 @@ def counts(config: LoraConfig, model: nn.Module) -> AdapterCounts:
 def adapt(config: LoraConfig, model: nn.Module) -> list[str]:
     """A is drawn as peft draws it (uniform, by Kaiming's rule), B is zero."""
     names = targets(config, model)
-    import peft
-    from peft.tuners.lora import LoraLayer
+    with _quiet():
+        import peft
+        from peft.tuners.lora import LoraLayer
 
-    peft.inject_adapter_in_model(
-        peft.LoraConfig(
+        options = peft.LoraConfig(
             r=config.rank,
             lora_alpha=config.alpha,  # type: ignore[arg-type]  # a factor, whatever the annotation says
             lora_dropout=config.dropout,
             use_rslora=config.rank_stabilised,
             target_modules="|".join(map(re.escape, names)),
-        ),
-        model,
-        ADAPTER,
-    )
+        )
+        peft.inject_adapter_in_model(options, model, ADAPTER)
     for module in model.modules():
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False  # autocast sees to it, without a copy in float32
     return [name for name, _ in model.named_parameters() if f".{ADAPTER}." in name]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """peft looks for torchao, which tells of kernels for other machines when it is imported."""
+    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def merge(model: nn.Module) -> None:
