@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,18 +86,19 @@ def _resolved(
             raise ConfigError(
                 "a folder of transformers has weights only. Say parents.init, or continue a run of the harness."
             )
-        return _of_folder(Path(text), config, vocabulary)
+        return _of_folder(role, Path(text), config, vocabulary)
     name, wanted = split(text)
     run = named_run(name, config.runs, planned)
     step = _step(run, wanted)
-    if role not in STARTS:
-        _check_leaned_on(role, config, vocabulary, run)
-    elif role == "continue":
+    if role == "continue":
         _check_continue(config, data, vocabulary, steps, run, step, inherits)
-    else:
+    elif role == "init":
         _check_init(config, vocabulary, run.config.architecture, run.vocabulary)
         same = data == run.data or inherits or _same_tokenizer(config, run)
         _check_beside(config, vocabulary, run.vocabulary, same)
+    if leans := _leans_on(config, role):
+        same = data == run.data or _same_tokenizer(config, run, inherited_tokenizer(config, planned))
+        _check_leaned_on(leans, config, vocabulary, run.config.architecture, run.vocabulary, same)
     return Parent(run.dir.path, step, f"{run.dir.id}@{step}")
 
 
@@ -237,34 +238,60 @@ def _at(config: Any, key: str) -> Any:
     return getattr(getattr(config, section), name)
 
 
-def _same_tokenizer(config: RunConfig, run: _Run) -> bool:
-    """Of two runs whose data differ."""
+def _same_tokenizer(config: RunConfig, run: _Run, inherited: Path | None = None) -> bool:
+    """Of two runs whose data differ. inherited: the folder of the tokenizer that the first takes over."""
     if config.tokenizer.fingerprint() != run.config.tokenizer.fingerprint():
         return False
     if not config.tokenizer.needs_training():
         return True
-    theirs = tokenizer_folder(run.config) if run.planned else run.dir.path / "tokenizer"
-    return bool(read_json(tokenizer_folder(config) / CHECKSUMS) == read_json(theirs / CHECKSUMS))
+    theirs = run.inherited or tokenizer_folder(run.config) if run.planned else run.dir.path / "tokenizer"
+    return bool(read_json((inherited or tokenizer_folder(config)) / CHECKSUMS) == read_json(theirs / CHECKSUMS))
 
 
-def _check_leaned_on(role: str, config: RunConfig, vocabulary: int, run: _Run) -> None:
-    if role not in config.method.leans_on:
-        raise ConfigError(f"{config.method.name} leans on no {role}. Leave it out.")
-    if vocabulary != run.vocabulary:
-        raise ConfigError(f"it has {run.vocabulary} tokens, and this run {vocabulary}: both must have one tokenizer.")
+# ------------------------------------------------------------------------------------ leaned on
+
+
+def _leans_on(config: RunConfig, role: str) -> str | None:
+    """What the method leans on a parent as: what a run starts from stands in for a role that is not given. Raises
+    ConfigError for a role that it has no use for."""
+    leans_on = config.method.leans_on if config.method else ()
+    if role in STARTS:
+        return next((of for of in leans_on if not config.parents.get(of)), None)
+    if role not in leans_on:
+        raise ConfigError(f"{config.method.name if config.method else 'this run'} leans on no {role}. Leave it out.")
+    return role
+
+
+def _check_leaned_on(
+    role: str, config: RunConfig, vocabulary: int, architecture: Any, its_vocabulary: int, same: bool
+) -> None:
+    """same: whether its tokens stand for the same texts, where there are as many."""
+    method = config.method
+    if method.head not in architecture.heads():
+        raise ConfigError(
+            f"{method.name} leans on it as its {role} and needs its head {method.head}, but it has "
+            f"{', '.join(sorted(architecture.heads()))}. Say parents.{role}=<another run>."
+        )
+    if vocabulary != its_vocabulary or not same:
+        said = f"has {its_vocabulary} tokens, and this run {vocabulary}" if vocabulary != its_vocabulary else (
+            "has other tokens than this run"
+        )
+        raise ConfigError(f"{method.name} leans on it as its {role}. It {said}: both must have one tokenizer.")
 
 
 # --------------------------------------------------------------------------------------- weights
 
 
 def _check_init(config: RunConfig, vocabulary: int, architecture: Any, its_vocabulary: int) -> None:
-    """Whether the tensors of one model fill the other; those with a row for each token may have other rows."""
+    """Whether the tensors of one model fill the other; those with a row for each token may have other rows. A head
+    that only one of them has is no hindrance: it begins anew, or is left out."""
     from harness.models.meta import build_on_meta
     from harness.models.vocabulary import tables
 
     model, other = build_on_meta(config.architecture, vocabulary), build_on_meta(architecture, its_vocabulary)
+    heads = model.heads.keys() & other.heads.keys()
     rows = tables(model, vocabulary) & tables(other, its_vocabulary)
-    here, there = model.state_dict(keep_vars=True), other.state_dict(keep_vars=True)
+    here, there = (_shared(one.state_dict(keep_vars=True), heads) for one in (model, other))
     for name in [*here, *(name for name in there if name not in here)]:
         ours, theirs = (_shape(state, name, name in rows) for state in (here, there))
         if ours != theirs:
@@ -288,6 +315,11 @@ def _check_beside(config: RunConfig, vocabulary: int, its_vocabulary: int, same_
         )
 
 
+def _shared(state: Mapping[str, Any], heads: Set[str]) -> dict[str, Any]:
+    """The tensors of the body and of some heads."""
+    return {name: t for name, t in state.items() if not name.startswith("heads.") or name.split(".")[1] in heads}
+
+
 def _shape(state: Mapping[str, Any], name: str, is_table: bool) -> tuple[int, ...] | None:
     return tuple(state[name].shape)[1 if is_table else 0 :] if name in state else None
 
@@ -304,17 +336,21 @@ def is_transformers(folder: Path) -> bool:
     return (folder / "config.json").is_file() and not (folder / "manifest.json").is_file()
 
 
-def _of_folder(path: Path, config: RunConfig, vocabulary: int) -> Parent:
+def _of_folder(role: str, path: Path, config: RunConfig, vocabulary: int) -> Parent:
     from harness.models.huggingface.folder import open_folder
 
     folder = open_folder(path)
     architecture, tokenizer = folder.architecture(), folder.tokenizer()
-    _check_init(config, vocabulary, architecture, architecture.vocabulary)
+    if role == "init":
+        _check_init(config, vocabulary, architecture, architecture.vocabulary)
     if tokenizer is None and architecture.vocabulary != vocabulary:
         raise ConfigError(
             f"the folder has {architecture.vocabulary} tokens and no tokenizer.json that says which, and this run has "
             f"{vocabulary}."
         )
     same = tokenizer is None or tokenizer.fingerprint() == config.tokenizer.fingerprint()
-    _check_beside(config, vocabulary, architecture.vocabulary, same)
+    if role == "init":
+        _check_beside(config, vocabulary, architecture.vocabulary, same)
+    if leans := _leans_on(config, role):
+        _check_leaned_on(leans, config, vocabulary, architecture, architecture.vocabulary, same)
     return Parent(path, None, folder.fingerprint())
