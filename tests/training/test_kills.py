@@ -22,10 +22,11 @@ from harness import rundir
 from harness.config import plugin_config
 from harness.launch.ranks import together
 from harness.rundir import RunDir
-from harness.training import checkpoints
+from harness.schema import RunConfig
+from harness.training import checkpoints, reference
 from harness.training.job import Parent, TrainingJob
 from harness.training.train import train
-from tests import conversations
+from tests import conversations, preferences
 
 pytestmark = pytest.mark.slow
 
@@ -149,8 +150,6 @@ def test_two_kills_change_no_bit_of_fine_tuning(text: Path, tmp_path: Path, monk
 
     conversations.register(monkeypatch)
     parent_config = config(text)
-    parent = run_dir(tmp_path / "parent", parent_config)
-    assert wait(start(job(parent_config, 4), parent)) == 0
     of = replace(
         parent_config,
         corpus=conversations.Talks(name="talks"),
@@ -158,8 +157,69 @@ def test_two_kills_change_no_bit_of_fine_tuning(text: Path, tmp_path: Path, monk
         method=plugin_config("method", "sft", "method"),
         trainer=replace(parent_config.trainer, checkpoints=STEPS // KEPT_EVERY, micro_batch=2),
     )
-    starts = {"init": Parent(parent.path, 4, f"{parent.id}@4")}
+    starts = {"init": parent_of(parent_config, tmp_path)}
     assert_two_kills_change_no_bit(replace(job(of, STEPS), parents=starts), tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["one", "ddp", "fsdp"])
+def test_two_kills_change_no_bit_of_an_adapter(layout: str, text: Path, tmp_path: Path):
+    """What it stands beside is read again each time; its dropout is drawn again."""
+    import peft  # noqa: F401 - once for all processes, as the others are
+
+    spread = {} if layout == "one" else {"devices": 2, "strategy": layout}
+    adapter = {"name": "lora", "dropout": 0.2}
+    of = config(text, adapter=adapter, trainer={"checkpoints": STEPS // KEPT_EVERY, "log_every": 5, **spread})
+    starts = {"init": parent_of(config(text), tmp_path)}
+    assert_two_kills_change_no_bit(replace(job(of, STEPS), parents=starts), tmp_path)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_kills_change_no_bit_of_dpo(devices: int, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also one while the reference's log-probabilities are computed, which then are computed again."""
+    import harness.training.fit  # noqa: F401
+
+    preferences.register(monkeypatch)
+    parent_config = config(text)
+    of = replace(
+        parent_config,
+        corpus=preferences.Tastes(name="tastes"),
+        data=replace(parent_config.data, sequence_length=64),
+        method=plugin_config("method", "dpo", "method"),
+        trainer=replace(parent_config.trainer, checkpoints=STEPS // KEPT_EVERY, devices=devices),
+    )
+    parent = parent_of(parent_config, tmp_path)
+    prepared_job = replace(job(of, STEPS), parents={"init": parent, "reference": parent})
+    assert_two_kills_change_no_bit(prepared_job, tmp_path)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    run, known = run_dir(tmp_path / "begun", of), tmp_path / "another" / "harness" / "log_probabilities"
+    code = wait(start(prepared_job, run, killed_in_the_third_block))
+    assert code == (-signal.SIGKILL if devices == 1 else 1)
+    assert step_of(run) == 0
+    assert not list(known.glob("*/checksums.json"))
+    assert wait(start(prepared_job, run)) == 0
+    (folder,) = (file.parent for file in known.glob("*/checksums.json"))
+    assert not list(known.glob(f".{folder.name}-*")), "what the killed one left is gone"
+    ours, theirs = tensors(run), tensors(RunDir(tmp_path / "alone"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def killed_in_the_third_block() -> None:
+    plain, calls = reference._of_rows, []
+
+    def deadly(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(*arguments)
+
+    reference._of_rows = deadly  # type: ignore[assignment]
+
+
+def parent_of(parent_config: RunConfig, tmp_path: Path) -> Parent:
+    parent = run_dir(tmp_path / "parent", parent_config)
+    assert wait(start(job(parent_config, 4), parent)) == 0
+    return Parent(parent.path, 4, f"{parent.id}@4")
 
 
 def test_two_kills_change_no_bit_of_training_for_int8(text: Path, tmp_path: Path):
