@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.config import option, plugin_config
 from harness.data.cache import digest
-from harness.interfaces.corpus import CorpusConfig, Document
+from harness.interfaces.corpus import CONVERSATIONS, PREFERENCES, CorpusConfig, Document, Turn, example
 from harness.schema import DataConfig, RunConfig
 
 
@@ -50,6 +50,41 @@ class Given(CorpusConfig):
             if self.trouble == "killed" and index == len(self.texts) - 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield Document(self.texts[index], f"given:{index}")
+
+
+@dataclass(kw_only=True)
+class Asked(CorpusConfig):
+    """Conversations of a prompt and an answer, or preferences of a prompt and two. made_from: what each comes from."""
+
+    prompts: list[str] = option([])
+    answers: list[list[str]] = option([])
+    made_from: list[str] = option([])
+
+    def form(self) -> str:
+        return PREFERENCES if self.answers and len(self.answers[0]) == 2 else CONVERSATIONS
+
+    def fingerprint(self) -> str:
+        return digest([self.prompts, self.answers, self.made_from])
+
+    def build(self) -> Asked:
+        return self
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def read(self, start: int, stop: int) -> Iterator[Document]:
+        for index in range(start, stop):
+            turns, answers = [Turn("user", self.prompts[index])], self.answers[index]
+            if self.form() == CONVERSATIONS:
+                turns, answers = [*turns, Turn("assistant", answers[0])], []
+            yield example(f"asked:{index}", turns, answers, made_from=self.made_from[index] if self.made_from else "")
+
+
+def some_examples(count: int = 60, answers: int = 1) -> Asked:
+    """Examples of different lengths."""
+    prompts = [f"{i}? " + "p" * (i * 5 % 13) for i in range(count)]
+    said = [[f"{'ab'[n]}{i} " + "x" * ((i + n) * 7 % 17) for n in range(answers)] for i in range(count)]
+    return Asked(name="asked", prompts=prompts, answers=said)
 
 
 def some_texts(count: int = 100) -> list[str]:
