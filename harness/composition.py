@@ -88,18 +88,21 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
 
 def for_hydra(words: Sequence[str]) -> list[str]:
     """``group=null`` means none of the group, which Hydra writes as ``~group``. An alignment takes the place of the
-    objective. An id is text, though Hydra would read 12345e678901 as a number."""
+    objective, and its parts stand where it stands. An id is text, though Hydra would read 12345e678901 as a number."""
     known = {group_of(kind) for kind in KINDS} | set(groups())
-    chosen = [word.split("=")[0] for word in words if word.split("=")[0] in METHODS]
-    if chosen and chosen[-1] == "alignment":
+    chosen = [word for word in words if word.split("=")[0] in METHODS]
+    if chosen and chosen[-1].startswith("alignment=") and chosen[-1] != "alignment=null":
         words = [*(word for word in words if not word.startswith("objective=")), "objective=null"]
     else:
         words = [word for word in words if not word.startswith("alignment=")]
     none = [f"~{word[:-5]}" if word.endswith("=null") and word[:-5] in known else word for word in words]
+    none = [_PARTS.sub(rf"\1@{METHOD}.\2=", word) for word in none]
     return [re.sub(r"(?<=[=,])[0-9a-f]+(@\d+)?(?=,|$)", r"'\g<0>'", w) if _IDS.match(w) else w for w in none]
 
 
 _IDS = re.compile(r"(run|parents\.\w+)=")
+#: The choice of a part of a method.
+_PARTS = re.compile(rf"^((?:{'|'.join(METHODS)})/(\w+))=")
 
 
 def typed(composed: Any, name: str = "run") -> Config:
@@ -147,7 +150,10 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
         return f"{full_key.group(1)} is not an option. {_suggest_key(full_key.group(1), name, overrides)}"
     no_group = re.search(r"Could not override '([^']+)'\.?\s*(?:No match in the defaults list)?", str(error))
     if no_group:
-        return f"{no_group.group(1)} is not an option or a group. {_suggest_key(no_group.group(1), name, overrides)}"
+        key = no_group.group(1).partition("@")[0]
+        if key in groups():
+            return f"{key} is a part of another {key.partition('/')[0]} than the chosen one."
+        return f"{key} is not an option or a group. {_suggest_key(key, name, overrides)}"
     place = f" ({full_key.group(1)})" if full_key else ""
     return f"The config does not compose: {_one_line(cause)}{place}."
 

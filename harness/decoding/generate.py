@@ -23,14 +23,15 @@ def generate(
     sampler: Sampler,
     max_new_tokens: int,
     stop: Stop = (),
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
     head: str = "language_model",
 ) -> list[list[int]]:
     """The new tokens of each row, the one that stopped it included; at most `max_new_tokens`.
 
     Rows of unequal length are padded on the left, and the padding is hidden. A prompt that leaves no room for
     `max_new_tokens` within the model's maximum length loses its beginning, as in lm-eval. Every row samples until the
-    last has ended; what comes after a row's own end is thrown away.
+    last has ended; what comes after a row's own end is thrown away. Several generators share the rows equally, in
+    order: what is drawn for a row then does not depend on the others' prompts.
 
     Raises UserError for an empty prompt, and where `max_new_tokens` alone fills the model's maximum length.
     """
@@ -71,7 +72,7 @@ def _decode(
     sampler: Sampler,
     max_new_tokens: int,
     ended: Callable[[list[int]], bool],
-    generator: torch.Generator | None,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
     head: str,
 ) -> list[list[int]]:
     device, longest = model.device, max(map(len, prompts))
@@ -89,7 +90,7 @@ def _decode(
     for _ in range(max_new_tokens):
         output = model.body(inputs_BT, positions_BT=positions_BT, visibility=visibility, state=state)
         state = output.state
-        tokens_B = sampler(model.heads[head](output.hidden_BTC[:, -1]), generator)
+        tokens_B = _drawn(sampler, model.heads[head](output.hidden_BTC[:, -1]), generator)
         for row, token in enumerate(tokens_B.tolist()):
             if row in running:
                 rows[row].append(token)
@@ -100,3 +101,13 @@ def _decode(
         inputs_BT = tokens_B[:, None]
         positions_BT = None if positions_BT is None else positions_BT[:, -1:] + 1
     return rows
+
+
+def _drawn(
+    sampler: Sampler, logits_BV: torch.Tensor, generator: torch.Generator | Sequence[torch.Generator] | None
+) -> torch.Tensor:
+    """The next token of each row."""
+    if not isinstance(generator, Sequence):
+        return sampler(logits_BV, generator)
+    parts = logits_BV.split(len(logits_BV) // len(generator))
+    return torch.cat([sampler(part_BV, own) for part_BV, own in zip(parts, generator, strict=True)])

@@ -116,7 +116,7 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
             "non_embedding": plan.account.non_embedding,
             "active": plan.account.active,
             "trained": plan.trained,
-            "flops_per_token": plan.account.training_flops,
+            "flops_per_token": plan.training_flops,
             "vocabulary": plan.vocabulary,
             "likelihood": _likelihood(plan),
         },

@@ -40,6 +40,11 @@ def check_layout(config: RunConfig) -> None:
             f"trainer.tensor_parallel={tensor} cuts the matrices that adapter={config.adapter.name} stands beside. Say "
             "trainer.strategy=fsdp instead."
         )
+    if config.method and config.method.generates and (tensor > 1 or (devices > 1 and trainer.strategy == "fsdp")):
+        raise ConfigError(
+            f"{config.method.name} generates while it trains, on each device by itself until its own rows have ended, "
+            "and a model that is shared out cannot. Say trainer.strategy=ddp trainer.tensor_parallel=1."
+        )
     if tensor > 1:
         _cuts(config, tensor)
 

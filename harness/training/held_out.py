@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from harness.interfaces.batch import Batch
+from harness.interfaces.batch import Batch, Sequences
 from harness.interfaces.method import Method
 from harness.training.job import TrainingJob
 from harness.training.loop import collected
+from harness.training.noise import keyed
 from harness.training.strategies import share_out_again
 
 #: Held-out tokens that a run is judged by, at most.
@@ -23,8 +24,9 @@ ROWS = 4
 
 def evaluate(model: Any, method: Method, job: TrainingJob, between: Callable[[], None]) -> dict[str, Any]:
     """held_out_loss and held_out_stderr in nats per token (of a method that counts something else: per what it counts),
-    held_out_tokens; held_out_measures, where the method has some, by name: value, stderr, n. Without a held-out
-    sequence the loss is null; with a single cluster, the standard error. `between` is called after each batch."""
+    held_out_tokens; held_out_measures, where the method measures or tells some, by name: value, stderr, n. Without a
+    held-out sequence the loss is null; with a single cluster, the standard error. `between` is called after each
+    batch."""
     sums, counts, measured = [], [], []
     for of_sums, of_counts, measures in _sums(model, method, _batches(job, method), job.config.trainer.precision):
         sums.append(of_sums)
@@ -52,7 +54,7 @@ def ratio(sums: list[list[float]], counts: list[list[float]]) -> tuple[float, fl
     The error is that of a ratio of sums over clusters (Cochran, Sampling Techniques, ch. 6), since the tokens of one
     sequence are not independent.
     """
-    totals = [math.fsum(column) for column in zip(*counts, strict=True)]
+    totals = [math.fsum(column) or 1.0 for column in zip(*counts, strict=True)]
     ratios = [math.fsum(column) / total for column, total in zip(zip(*sums, strict=True), totals, strict=True)]
     residuals = [
         sum((s - r * c) / total for s, c, r, total in zip(of_sums, of_counts, ratios, totals, strict=True))
@@ -63,8 +65,16 @@ def ratio(sums: list[list[float]], counts: list[list[float]]) -> tuple[float, fl
     return sum(ratios), error
 
 
+def examined(job: TrainingJob) -> Sequences:
+    """What a run is judged by."""
+    # What is generated costs far more than what is read, so that there are fewer prompts than there would be rows.
+    tokens = job.dataset.place_tokens if job.config.method.generates else job.dataset.sequence_length
+    rows: Sequences = job.dataset.validation(TOKENS // tokens)
+    return rows
+
+
 def _batches(job: TrainingJob, method: Method) -> Iterator[Batch]:
-    rows = job.dataset.validation(TOKENS // job.config.data.sequence_length)
+    rows = examined(job)
     randomness = job.dataset.stream(0).randomness
     for start in range(0, len(rows.places_B), ROWS):
         part = slice(start, start + ROWS)
@@ -80,13 +90,16 @@ def _sums(
     model.eval()
     device = next(model.parameters()).device
     collect, measures = getattr(method, "collect", None), getattr(method, "measures", None)
-    for number, batch in enumerate(batches):
+    told = getattr(method, "told", ())
+    for batch in batches:
         with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
             moved = batch.to(device)
             if collect is not None:
-                batch = moved = collected(collect, model, moved, number)
+                moved = collected(collect, model, moved, [keyed(place) for place in batch.places_B.tolist()])
+                batch = moved.to("cpu")
             counts = method.counts(batch)
             terms = model(method.losses, moved)
             measured = model(measures, moved) if measures else {}
-        yield [float(terms[name]) for name in counts], list(counts.values()), measured
+        said = {name: (float(terms[name]), counts.pop(name)) for name in told}
+        yield [float(terms[name]) for name in counts], list(counts.values()), {**said, **measured}
     share_out_again(model)

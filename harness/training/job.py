@@ -44,8 +44,8 @@ class TrainingJob:
 
     @property
     def training_flops(self) -> float:
-        """Of one token: the backward pass costs two forward passes."""
-        return 3.0 * self.forward_flops
+        """Of one token: the backward pass costs two forward passes; those that the method makes besides are counted."""
+        return (3.0 + self.config.method.forward_passes()) * self.forward_flops
 
     @property
     def step_tokens(self) -> int:

@@ -60,15 +60,17 @@ class Steps:
         return ENDLESS
 
 
-def collected(collect: Callable[..., Batch], model: Model, batch: Batch, key: int) -> Batch:
-    """A micro-batch of the method's own making; the model is as it was."""
-    generator, was_training = torch.Generator(model.device).manual_seed(key), model.training
+def collected(collect: Callable[..., Batch], model: Model, batch: Batch, keys: list[int]) -> Batch:
+    """A micro-batch of the method's own making, its chance keyed row by row; the model is as it was."""
+    generators = [torch.Generator(model.device).manual_seed(key) for key in keys]
+    was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            return collect(model, batch, generator)
+            return collect(model, batch, generators)
     finally:
         model.train(was_training)
+        torch.clear_autocast_cache()  # weights that were cast without gradients would be taken for training, too
 
 
 class Loop(LightningModule):
@@ -100,6 +102,8 @@ class Loop(LightningModule):
         self.trained: list[nn.Parameter] = []
         self.losses: list[torch.Tensor] = []
         self.norms: list[torch.Tensor] = []
+        self.told: tuple[str, ...] = tuple(getattr(method, "told", ()))  #: terms that are no part of the loss
+        self.figures: list[torch.Tensor] = []  #: of each step, what is told
         self.position = 0  #: the step of the stream that comes next; behind `global_step` lie those left out, too
         self.left_out: list[int] = []  #: steps of the stream that are not trained on
         self.scaler = torch.amp.GradScaler() if trainer.precision == "fp16" else None
@@ -178,13 +182,15 @@ class Loop(LightningModule):
         step, batch = self.trainer.global_step, self._collected(batch)
         counts = self._counts(batch.host)
         micro_batches = len(batch.host) * self.world.data_size
-        losses = []
+        losses, figures = [], []
         for micro_batch, host in zip(batch.micro_batches, batch.host, strict=True):
             seed_noise(self.noise_seed, step, int(host.places_B[0]), self.device)
             with self.trainer.strategy.last_backward(host is batch.host[-1]):
                 terms = self.model(self.method.losses, micro_batch)
-                parts = [term / counts.get(name, micro_batches) for name, term in terms.items()]
-                loss = sum(parts[1:], parts[0])
+                parts = {name: term / counts.get(name, micro_batches) for name, term in terms.items()}
+                figures.append([parts.pop(name).detach().double() for name in self.told])
+                first, *others = parts.values()
+                loss = sum(others, first)
                 self._backward(loss)
             losses.append(loss.detach())
         loss = sum(losses[1:], losses[0])
@@ -198,6 +204,8 @@ class Loop(LightningModule):
         self._in_a_row = 0
         self.losses.append(loss)
         self.norms.append(norm)
+        if self.told:
+            self.figures.append(torch.stack([torch.stack(of_one) for of_one in figures]).sum(0))
         self._update(step)
 
     def _collected(self, batch: Step) -> Step:
@@ -207,9 +215,9 @@ class Loop(LightningModule):
             return batch
         made = []
         for micro_batch, host in zip(batch.micro_batches, batch.host, strict=True):
-            key = keyed(self.noise_seed, self.trainer.global_step, int(host.places_B[0]))
-            made.append(collected(collect, self.model, micro_batch, key))
-        return Step(made)
+            keys = [keyed(self.noise_seed, self.trainer.global_step, place) for place in host.places_B.tolist()]
+            made.append(collected(collect, self.model, micro_batch, keys))
+        return Step(made, [micro_batch.to("cpu") for micro_batch in made])
 
     def _counts(self, micro_batches: list[Batch]) -> dict[str, float]:
         """What each term is divided by: its count over the whole step, all ranks', before the first backward. A term

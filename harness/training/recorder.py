@@ -22,24 +22,27 @@ from harness.training.progress import Progress
 class Recorder(Callback):
     """Writes a row every `log_every` steps and at the last: step, tokens, loss (mean in nats since the row before),
     lr (of this step, for parameters without a share of their own), grad_norm (of this step, before clipping),
-    tokens_per_second and mfu (since the row before), seconds (of training, over all restarts, a trunk's included).
+    tokens_per_second and mfu (since the row before), seconds (of training, over all restarts, a trunk's included), and
+    what the method tells (mean since the row before).
 
-    It keeps the losses since the last row in the checkpoint, so that rows do not depend on interruptions.
+    It keeps losses and what was told since the last row in the checkpoint, so that rows do not depend on interruptions.
     """
 
     def __init__(self, job: TrainingJob, run: RunDir, progress: Progress, peak: Peak) -> None:
         self.job, self.run, self.progress, self.peak = job, run, progress, peak
         self.losses: list[float] = []
+        self.figures: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._start = self._row_at = 0.0
         self._row_step = 0
         self.see: Callable[[int, float, float], object] = lambda step, loss, norm: None  #: is told of every step
 
     def state_dict(self) -> dict[str, Any]:
-        return {"losses": self.losses, "seconds": self._elapsed()}
+        return {"losses": self.losses, "figures": self.figures, "seconds": self._elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.losses, self.seconds = state_dict["losses"], state_dict["seconds"]
+        self.figures = state_dict.get("figures", {})
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self._start = self._row_at = time.perf_counter()
@@ -63,18 +66,20 @@ class Recorder(Callback):
             "tokens_per_second": rate,
             "mfu": self.job.training_flops * rate / self.peak.flops,
             "seconds": self._elapsed(),
+            **{name: math.fsum(values) / len(values) for name, values in self.figures.items()},
         }
-        self.losses = []
+        self.losses, self.figures = [], {}
         self.run.append_metrics([row])
         self.progress.show(row)
 
     def read(self, loop: Loop, step: int) -> float:
-        """Takes over the losses that the loop has kept as tensors; returns the last gradient's norm.
-        Raises RunFailed where one is not finite."""
+        """Takes over what the loop has kept as tensors; returns the last gradient's norm.
+        Raises RunFailed where a loss or a norm is not finite."""
         if not loop.losses:
             return math.nan
         losses, norms = torch.stack([torch.stack(loop.losses), torch.stack(loop.norms)]).tolist()
         losses = loop.world.total(losses)
+        self._take_figures(loop)
         loop.losses.clear()
         loop.norms.clear()
         for k, pair in enumerate(zip(losses, norms, strict=True)):
@@ -83,6 +88,13 @@ class Recorder(Callback):
             self.see(step - len(losses) + 1 + k, *pair)
         self.losses += losses
         return norms[-1]
+
+    def _take_figures(self, loop: Loop) -> None:
+        if loop.figures:
+            by_name = torch.stack(loop.figures).T.tolist()
+            for name, values in zip(loop.told, by_name, strict=True):
+                self.figures[name] = self.figures.get(name, []) + loop.world.total(values)
+            loop.figures.clear()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:

@@ -173,7 +173,7 @@ def _of(config: type[Config], path: str, chosen: Mapping[str, str]) -> Iterator[
         default = field.default_factory() if callable(field.default_factory) else field.default
         if "kind" in field.metadata:
             kind = field.metadata["kind"]
-            of = METHODS if kind == METHOD else (group_of(kind),)
+            of = METHODS[::-1] if kind == METHOD else (group_of(kind),)  # an alignment takes the objective's place
             plugin = next((chosen[group] for group in of if chosen.get(group)), None)
             yield from _of_plugin(kind, plugin, at, chosen)
         elif isinstance(default, Config):
