@@ -18,6 +18,7 @@ from harness.scoring.paired import error_of, paired_pulls
 from harness.scoring.samples import read_samples, samples_path
 
 Row = dict[str, Any]
+Scores = dict[tuple[str, str], Row]  #: by task and metric
 NAME = "stages"
 CONFIDENCE = 0.95
 GAINED, LOST, NOISE, UNKNOWN = "gained", "lost", "cannot be told from noise", "no interval"
@@ -34,6 +35,11 @@ class Step:
     label: str
     before: str
     pairs: list[tuple[RunDir, RunDir]]
+
+    @property
+    def title(self) -> str:
+        seeds = f"{len(self.pairs)} seeds" if len(self.pairs) > 1 else "one seed"
+        return f"{self.before} → {self.label}, {seeds}"
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,11 @@ def gained_and_lost(runs: Sequence[RunDir], names: Mapping[str, str]) -> Finding
     """The finding that a report shows; None where no finished run starts from another of them. names: of the runs'
     stages, by id; a run without one is called by its method or quantizer."""
     steps = steps_of([run for run in runs if run.state() == "finished"], names)
-    tables = {f"{step.before} → {step.label} ({_pairs(step)})": _table(step) for step in steps}
+    tables = {step.title: _table(step) for step in steps}
     if not tables:
         return None
-    values = {f"{step.before} → {step.label}": rows for step, rows in zip(steps, tables.values(), strict=True)}
-    return Finding(
-        NAME, "ok", [_sentence(step, rows) for step, rows in zip(steps, tables.values(), strict=True)], values, tables
-    )
+    sentences = [_sentence(step, rows) for step, rows in zip(steps, tables.values(), strict=True)]
+    return Finding(NAME, "ok", sentences, {"steps": len(steps)}, tables)
 
 
 def meaning(finding: Finding) -> str:
@@ -90,13 +94,17 @@ def _told(finding: Finding) -> list[Row]:
 def steps_of(runs: Sequence[RunDir], names: Mapping[str, str]) -> list[Step]:
     """Each kind of step from one stage to the next, in the order of the runs."""
     manifests = {run.id: run.manifest() for run in runs}
-    by_id, found = {run.id: run for run in runs}, {}
+    by_id = {run.id: run for run in runs}
+    found: dict[str, Step] = {}
     for run in runs:
         parent, _ = start_of(manifests[run.id])
         if parent in by_id:
             kind = _kind(manifests[run.id], manifests)
-            label, before = _label(run, names), _label(by_id[parent], names)
-            found.setdefault(kind, Step(label, before, [])).pairs.append((run, by_id[parent]))
+            if kind not in found:
+                label, before = _label(run, names), _label(by_id[parent], names)
+                told = any((step.label, step.before) == (label, before) for step in found.values())
+                found[kind] = Step(f"{label} ({run.id})" if told else label, before, [])
+            found[kind].pairs.append((run, by_id[parent]))
     return list(found.values())
 
 
@@ -122,10 +130,6 @@ def _label(run: RunDir, names: Mapping[str, str]) -> str:
     return names.get(run.id) or (config.get("method") or config.get("quantizer") or {}).get("name", run.id)
 
 
-def _pairs(step: Step) -> str:
-    return f"{len(step.pairs)} seeds" if len(step.pairs) > 1 else "one seed"
-
-
 # --------------------------------------------------------------------------------------- differences
 
 
@@ -136,7 +140,7 @@ def _table(step: Step) -> list[Row]:
     return [*rows, *_measures(step), *_facts(step)]
 
 
-def _scores(run: RunDir, step: int | None = None) -> dict[tuple[str, str], Row]:
+def _scores(run: RunDir, step: int | None = None) -> Scores:
     """By task and metric, of the checkpoint at a step; null: of the last that has them."""
     rows = [row for row in run.scores() if step is None or row["checkpoint"] == step]
     return {(row["task"], row["metric"]): row for row in sorted(rows, key=lambda row: row["checkpoint"])}
@@ -154,7 +158,7 @@ def _order(key: tuple[str, str]) -> tuple[Any, ...]:
     return place, key[0], list(METRICS).index(key[1]) if key[1] in METRICS else 0
 
 
-def _row(step: Step, key: tuple[str, str], scored: Sequence[tuple[Row, Row]]) -> Row:
+def _row(step: Step, key: tuple[str, str], scored: Sequence[tuple[Scores, Scores]]) -> Row:
     task, metric = key
     found = difference(
         [(run, parent, a[key], b[key]) for (run, parent), (a, b) in zip(step.pairs, scored, strict=True)]
@@ -183,29 +187,37 @@ def verdict(found: Difference, higher_is_better: bool) -> str:
 
 
 def difference(pairs: Sequence[tuple[RunDir, RunDir, Row, Row]]) -> Difference:
-    """One score after and before, over pairs of runs, each with their rows of the table `scores`.
-
-    The interval is Student's for the mean difference. Its variance is that over samples (of the mean over pairs of what
-    each sample moves) and, of several pairs, that over pairs divided by their number; degrees of freedom by
-    Satterthwaite (1946). Two kinds of likelihood have no interval.
-    """
-    from scipy.stats import t
-
-    after, before = (float(np.mean([pair[which]["value"] for pair in pairs])) for which in (2, 3))
-    counts = {row["n"] for _, _, *rows in pairs for row in rows}
+    """One score after and before, over pairs of runs, each with their rows of the table `scores`. Without an interval
+    where the samples, the settings or the kinds of likelihood are not the same."""
+    after = float(np.mean([of_run["value"] for _, _, of_run, _ in pairs]))
+    before = float(np.mean([of_parent["value"] for _, _, _, of_parent in pairs]))
+    counts = {row["n"] for _, _, of_run, of_parent in pairs for row in (of_run, of_parent)}
     samples = counts.pop() if len(counts) == 1 else None
     pulls = [_pulls(*pair) for pair in pairs]
     if samples is None or any(pull is None for pull in pulls):
         return Difference(before, after, None, None, samples)
-    over_samples = error_of(np.mean([pull for pull in pulls if pull is not None], axis=0)) ** 2
-    of_each = [of_a["value"] - of_b["value"] for _, _, of_a, of_b in pairs]
-    over_pairs = float(np.var(of_each, ddof=1)) / len(pairs) if len(pairs) > 1 else 0.0
-    variance = over_samples + over_pairs
-    if variance == 0:
-        return Difference(before, after, after - before, after - before, samples)
-    degrees = variance**2 / (over_samples**2 / (samples - 1) + over_pairs**2 / max(1, len(pairs) - 1))
-    half = float(t.ppf((1 + CONFIDENCE) / 2, degrees)) * math.sqrt(variance)
+    pulls_PS = np.stack([pull for pull in pulls if pull is not None])
+    half = half_width(pulls_PS, np.array([of_a["value"] - of_b["value"] for _, _, of_a, of_b in pairs]))
     return Difference(before, after, after - before - half, after - before + half, samples)
+
+
+def half_width(pulls_PS: np.ndarray, differences_P: np.ndarray) -> float:
+    """Of the interval of the mean of P differences. pulls_PS: by how much each sample moves each of them.
+
+    Two errors are added as independent ones are, each with its own quantile of Student's t: that over samples, of what
+    each moves on the mean over pairs; and, of several pairs, that over pairs. It is rather too wide than too narrow
+    (Graybill & Wang 1980 on sums of variances): one number of degrees of freedom for both, by Satterthwaite, covers
+    87 % instead of 95 where two pairs differ by much.
+    """
+    from scipy.stats import t
+
+    pairs, samples = pulls_PS.shape
+    quantile = (1 + CONFIDENCE) / 2
+    over_samples = float(t.ppf(quantile, samples - 1)) * error_of(pulls_PS.mean(axis=0))
+    if pairs == 1:
+        return over_samples
+    over_pairs = float(t.ppf(quantile, pairs - 1)) * float(np.std(differences_P, ddof=1)) / math.sqrt(pairs)
+    return math.hypot(over_samples, over_pairs)
 
 
 def _pulls(run: RunDir, parent: RunDir, of_run: Row, of_parent: Row) -> np.ndarray | None:
@@ -240,7 +252,7 @@ def _measures(step: Step) -> list[Row]:
     return [
         _fact(
             step,
-            f"{name.replace('_', ' ')}, as {step.label} measures it",
+            f"{_spoken(name)}, as {step.label} measures it",
             None,
             _mean([m[name]["value"] for m in told]),
         )
@@ -248,16 +260,20 @@ def _measures(step: Step) -> list[Row]:
     ]
 
 
+def _spoken(measure: str) -> str:
+    return "KL to the reference (nats per token)" if measure == "kl" else measure.replace("_", " ")
+
+
 def _fact(step: Step, what: str, before: float | None, after: float | None) -> Row:
-    both = before is not None and after is not None
+    times = f"× {number(after / before)}" if before and after is not None else ""
     return {
         "what": what,
         "before": before,
         "after": after,
-        "difference": after - before if after is not None and before is not None else None,
+        "difference": None if before is None or after is None else after - before,
         **dict.fromkeys(("low", "high", "samples")),
         "seeds": len(step.pairs),
-        "verdict": f"× {number(after / before)}" if both and before else "",
+        "verdict": times,
     }
 
 
@@ -279,11 +295,13 @@ def _sentence(step: Step, rows: Sequence[Row]) -> str:
         )
     if unknown := [row for row in rows if row["verdict"] == UNKNOWN]:
         parts.append(f"{len(unknown)} have no interval, since their samples are not the same")
-    kept = [f"{row['what']} {number(row['after'])}" for row in rows if row["what"].startswith("kl")]
-    size = [f"{row['what']} {row['verdict']}" for row in rows if row["what"] == FACTS["model_bytes"] and row["verdict"]]
-    parts += [*kept, *[one for one in size if not one.endswith("× 1")]]
+    kept = [f"{row['what']} {number(row['after'])}" for row in rows if row["what"].startswith("KL")]
+    size = next((row for row in rows if row["what"] == FACTS["model_bytes"]), None)
+    if size and size["before"] and size["before"] != size["after"]:
+        kept.append(f"{size['what']} {size['verdict']}")
+    parts += kept
     said = ". ".join(part[0].upper() + part[1:] for part in parts) or "Nothing was scored that both have"
-    return f"{step.before} → {step.label}, {_pairs(step)}: {said}."
+    return f"{step.title}: {said}."
 
 
 def _said(row: Row) -> str:
@@ -291,4 +309,8 @@ def _said(row: Row) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+    """
+    >>> _signed(-0.1234), _signed(0.00123)
+    ('−0.123', '+0.0012')
+    """
+    return (f"{value:+.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:+.2g}").replace("-", "−")

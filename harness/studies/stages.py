@@ -41,8 +41,7 @@ def plans_of(sweep: Sweep) -> list[Plan]:
 def rows_of(sweep: Sweep) -> list[Made]:
     """Each row with its plan, as `plans_of` has them."""
     if not sweep.stages:
-        plans = map(resolve, expand(sweep))
-        return [Made("", row, plan) for row, plan in zip(sweep.rows(), plans, strict=True)]
+        return [Made("", row, resolve(config)) for row, config in zip(sweep.rows(), expand(sweep), strict=True)]
     done: Done = {}
     known: dict[str, Plan] = {}
     for stage in sweep.stages:

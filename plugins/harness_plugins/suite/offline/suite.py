@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.data import synthetic
 from harness.interfaces.corpus import Document
@@ -15,6 +15,7 @@ from harness_plugins.suite.offline.minimal_pairs import KINDS, is_python, minima
 from harness_plugins.suite.offline.tasks import HeldOutText, MinimalPairs, Problems
 
 log = logging.getLogger(__name__)
+One = TypeVar("One")
 
 
 def build(config: OfflineConfig, held_out: Sequence[HeldOut], tokenizer: Any) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def _problems(config: OfflineConfig, tokenizer: Any) -> dict[str, Any]:
     return tasks
 
 
-def spread(documents: Sequence[Document], most: int) -> list[Document]:
+def spread(documents: Sequence[One], most: int) -> list[One]:
     """At most so many of the documents, evenly spread."""
     n = min(most, len(documents))
     return [documents[i * len(documents) // n] for i in range(n)]

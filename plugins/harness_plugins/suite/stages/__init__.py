@@ -1,6 +1,5 @@
 """The suite of a chain of runs: every stage is asked the same, whatever it was trained on."""
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ class StagesConfig(OfflineConfig):
 
     def fingerprint(self) -> str:
         """Its options, and of its corpora what they hold, not where it lies."""
-        options = to_mapping(dataclasses.replace(self, **dict.fromkeys(FORMS)))
+        options = {name: value for name, value in to_mapping(self).items() if name not in FORMS}
         content = {
             name: [[source.name, source.corpus.fingerprint()] for source in corpus.mixture()]
             for name, corpus in self.corpora()

@@ -58,7 +58,7 @@ def held_out(corpus: CorpusConfig, share: float) -> list[HeldOut]:
     for source in corpus.mixture():
         built = source.corpus.build()
         numbers = [n for n, document in enumerate(built.read(0, len(built))) if is_held_out(document.origin, share)]
-        found.append(HeldOut(source.name, Documents(lambda built=built: built, np.array(numbers, dtype=np.int64))))
+        found.append(HeldOut(source.name, Documents(source.corpus.build, np.array(numbers, dtype=np.int64))))
     return found
 
 
