@@ -54,7 +54,8 @@ def batch_of(method: Any, sequences: Sequences) -> Batch:
 @pytest.fixture(scope="module")
 def model(transformer) -> Any:
     torch.manual_seed(0)
-    return transformer(width=16, init_std=0.4).build(257).double().eval()
+    learned = {"name": "learned", "length": LENGTH}  # under rotary ones only differences of places are seen
+    return transformer(width=16, init_std=0.4, position=learned).build(257).double().eval()
 
 
 # ------------------------------------------------------------------------------------ what counts
