@@ -101,7 +101,7 @@ def compare(
     step: Step,
     optimizer: str = "adamw",
     real: bool = False,
-    adapter: dict[str, Any] | None = None,
+    adapter: str | None = None,
 ) -> tuple[int, int]:
     """(promised, measured) bytes."""
     config = plugin_config("architecture", {"name": "transformer", **options}, "architecture")
@@ -158,15 +158,18 @@ def _adapted(adapter: Any, model: Any) -> Any:
         return adapter.adapt(model)
 
 
-def grid() -> Iterator[tuple[str, str, Step]]:
-    """(model, optimizer, step)."""
+def grid() -> Iterator[tuple[str, str, Step, str | None]]:
+    """(model, optimizer, step, adapter)."""
     for name, (_, _, rows, length) in MODELS.items():
         every = product(("fp32", "bf16"), ("none", "selective", "blocks"), (None, 512))
         for precision, recomputed, chunk in every:
-            yield name, "adamw", Step(length, rows, 1, precision, recomputed, chunk)
-        yield name, "adamw", Step(length, rows, 2)
-        yield name, "adamw", Step(length, rows, precision="bf16-true")
-        yield name, "lion", Step(length, rows, optimizer_numbers=1, update_numbers=1)
+            yield name, "adamw", Step(length, rows, 1, precision, recomputed, chunk), None
+        yield name, "adamw", Step(length, rows, 2), None
+        yield name, "adamw", Step(length, rows, precision="bf16-true"), None
+        yield name, "lion", Step(length, rows, optimizer_numbers=1, update_numbers=1), None
+        for precision, recomputed in product(("fp32", "bf16"), ("none", "selective", "blocks")):
+            yield name, "adamw", Step(length, rows, 1, precision, recomputed), "lora"
+        yield name, "adamw", Step(length, rows, 2, logits_chunk=512), "lora"
 
 
 def main() -> int:
@@ -174,15 +177,15 @@ def main() -> int:
     parser.add_argument("--real", action="store_true", help="compute the steps, all but those of 124M")
     real = parser.parse_args().real
     worst = 0.0
-    print(f"{'model':16} {'optimizer':9} {'precision':9} {'recomputed':10} chunk  x  promised  measured   MB")
-    for name, optimizer, step in grid():
+    print(f"{'model':16} {'trained':9} {'precision':9} {'recomputed':10} chunk  x  promised  measured   MB")
+    for name, optimizer, step, adapter in grid():
         if real and name == "gpt2 124M":
             continue
         options, vocabulary, *_ = MODELS[name]
-        promised, measured = compare(options, vocabulary, step, optimizer, real)
+        promised, measured = compare(options, vocabulary, step, optimizer, real, adapter)
         worst = max(worst, abs(promised / measured - 1))
         print(
-            f"{name:16} {optimizer:9} {step.precision:9} {step.recomputed:10} {step.logits_chunk or '':5} "
+            f"{name:16} {adapter or optimizer:9} {step.precision:9} {step.recomputed:10} {step.logits_chunk or '':5} "
             f"{step.micro_batches:2} {promised / 1e6:9.1f} {measured / 1e6:9.1f} {promised / measured - 1:+7.1%}",
             flush=True,
         )

@@ -37,9 +37,10 @@ class Step:
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes. copies: of the weights, as autocast keeps them for matrix products. activations: at the moment when most
-    bytes are held besides weights, copies and optimizer state; None where the architecture does not say. peak: of all
-    together, which is less than their sum, since gradients come as activations go."""
+    """Bytes. copies: of the weights, as autocast keeps them for matrix products; those of frozen weights count among
+    the activations. activations: at the moment when most bytes are held besides weights, copies and optimizer state;
+    None where the architecture does not say. peak: of all together, which is less than their sum, since gradients come
+    as activations go."""
 
     weights: int
     gradients: int
@@ -55,14 +56,15 @@ def training_memory(config: ArchitectureConfig, vocabulary: int, step: Step) -> 
     own, computed = BYTES[step.precision]
     shared = sum(part.flops // 2 for part in model.parts if part.flops and not part.parameters)  # tables as matrices
     matrices = model.non_embedding + shared  # gains and biases, which are few, are taken for such
-    whole, copies = model.total * own, matrices * computed if computed < own else 0
-    beside = step.adapter.parameters * own if step.adapter else 0
+    whole, beside = model.total * own, step.adapter.parameters * own if step.adapter else 0
+    cast = step.adapter.parameters if step.adapter else matrices  # those that are trained, once for a step
+    copies = cast * computed if computed < own else 0
     weights, gradients = whole + beside, beside or whole
     optimizer = round(step.optimizer_numbers * gradients)
     kept = config.activations(step.sequence_length)
     if kept is None:
         return TrainingMemory(weights, gradients, optimizer, copies, None, weights + gradients + optimizer + copies)
-    activations, table = _activations(kept, vocabulary, step), vocabulary * kept.width * own
+    activations, table = _activations(kept, vocabulary, step, matrices), vocabulary * kept.width * own
     before = gradients if step.micro_batches > 1 else 0  # of the micro-batches before
     moments = (
         before + activations.at_loss,
@@ -86,7 +88,7 @@ class _Activations(NamedTuple):
     at_first_layer: int
 
 
-def _activations(kept: Activations, vocabulary: int, step: Step) -> _Activations:
+def _activations(kept: Activations, vocabulary: int, step: Step, matrices: int) -> _Activations:
     own, computed = BYTES[step.precision]
     places, width = step.micro_batch * step.sequence_length, kept.width
     if step.adapter:
@@ -101,21 +103,37 @@ def _activations(kept: Activations, vocabulary: int, step: Step) -> _Activations
         of_layer + places * layer.gradients * computed - of_held
         for layer, of_layer, of_held in zip(kept.layers, whole, held, strict=True)
     ]
+    casts = _casts(matrices, vocabulary * width, len(held), step)
     return _Activations(
-        sum(held) + places * kept.after * own + _loss(places, width, vocabulary, step),
-        sum(held) + back[-1],
-        held[0] + back[0],
+        sum(held) + places * kept.after * own + _loss(places, width, vocabulary, step) + casts.at_loss,
+        sum(held) + back[-1] + casts.at_last_layer,
+        held[0] + back[0] + casts.at_first_layer,
     )
 
 
+def _casts(matrices: int, table: int, layers: int, step: Step) -> _Activations:
+    """Copies that autocast makes of frozen matrices: each for the way back through its own layer alone."""
+    own, computed = BYTES[step.precision]
+    if step.adapter is None or computed == own:
+        return _Activations(0, 0, 0)
+    head, body = table * computed, (matrices - table) * computed
+    held, one = body if step.recomputed == "none" else 0, body // layers
+    return _Activations(held + head, max(held, one), one)
+
+
 def _with_adapter(kept: Activations, adapter: AdapterCounts) -> Activations:
-    """What an adapter keeps, shared out evenly over the layers."""
+    """What an adapter keeps, shared out evenly over the layers. A norm whose gain is frozen keeps its input alone."""
     activations, products = (n // len(kept.layers) for n in (adapter.activations, adapter.products))
     layers = [
-        replace(layer, computed=layer.computed + activations, products=layer.products + products)
+        replace(
+            layer,
+            stream=min(layer.stream, 2 * kept.width),
+            computed=layer.computed + activations,
+            products=layer.products + products,
+        )
         for layer in kept.layers
     ]
-    return replace(kept, layers=layers)
+    return replace(kept, layers=layers, after=min(kept.after, 2 * kept.width))
 
 
 def _loss(places: int, width: int, vocabulary: int, step: Step) -> int:

@@ -12,7 +12,7 @@ import memory as bench
 
 from harness.models.memory import Step, training_memory
 
-GRID = [(name, "adamw", Step(*reversed(bench.MODELS[name][2:]), 1, precision, recomputed, chunk))
+GRID = [(name, "adamw", Step(*reversed(bench.MODELS[name][2:]), 1, precision, recomputed, chunk), None)
         for name, precision, recomputed, chunk in [
     ("rung 32", "fp32", "none", None),
     ("rung 64", "fp32", "selective", None),
@@ -27,25 +27,28 @@ GRID = [(name, "adamw", Step(*reversed(bench.MODELS[name][2:]), 1, precision, re
     ("gpt2 512 untied", "bf16", "selective", 512),
     ("gpt2 768", "fp32", "none", None),
 ]]  # fmt: skip
-GRID.append(("llama 256", "adamw", Step(256, 2, 2)))
-GRID.append(("gpt2 512 untied", "lion", Step(256, 1, optimizer_numbers=1, update_numbers=1)))
+GRID.append(("llama 256", "adamw", Step(256, 2, 2), None))
+GRID.append(("gpt2 512 untied", "lion", Step(256, 1, optimizer_numbers=1, update_numbers=1), None))
+GRID.append(("rung 64", "adamw", Step(128, 8, 2), "lora"))
+GRID.append(("llama 256", "adamw", Step(256, 2, precision="bf16", recomputed="blocks"), "lora"))
+GRID.append(("gpt2 256", "adamw", Step(512, 2, precision="bf16", logits_chunk=512), "lora"))
 
 
 def within(promised: int, measured: int) -> bool:
     return abs(promised / measured - 1) <= bench.BOUND
 
 
-@pytest.mark.parametrize(("name", "optimizer", "step"), GRID)
-def test_the_promise_is_within_fifteen_percent_of_the_tensors(name, optimizer, step):
+@pytest.mark.parametrize(("name", "optimizer", "step", "adapter"), GRID)
+def test_the_promise_is_within_fifteen_percent_of_the_tensors(name, optimizer, step, adapter):
     options, vocabulary, *_ = bench.MODELS[name]
-    assert within(*bench.compare(options, vocabulary, step, optimizer))
+    assert within(*bench.compare(options, vocabulary, step, optimizer, adapter=adapter))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "optimizer", "step"), list(bench.grid()))
-def test_the_whole_grid_is_within_fifteen_percent(name, optimizer, step):
+@pytest.mark.parametrize(("name", "optimizer", "step", "adapter"), list(bench.grid()))
+def test_the_whole_grid_is_within_fifteen_percent(name, optimizer, step, adapter):
     options, vocabulary, *_ = bench.MODELS[name]
-    assert within(*bench.compare(options, vocabulary, step, optimizer))
+    assert within(*bench.compare(options, vocabulary, step, optimizer, adapter=adapter))
 
 
 @pytest.mark.parametrize("recomputed", ["none", "selective", "blocks"])
