@@ -43,12 +43,15 @@ def parse(row: Row, format: str, where: str, name: str) -> Example:
 
 
 def detect(row: Row, where: str) -> str:
-    """The format of which a row has the fields. Raises UserError where it has those of none."""
-    if _is_transcript(row.get("chosen")) and row.get("prompt") is None:
-        return "hh"
-    for name, format in FORMATS.items():
-        if name != "hh" and all(row.get(field) is not None for field in format.fields):
-            return name
+    """The format of which a row has the fields. Raises UserError where it has those of none, or of several forms."""
+    is_hh = _is_transcript(row.get("chosen")) and row.get("prompt") is None
+    left_out = "preference" if is_hh else "hh"  # which have the same fields
+    has_all = [name for name, format in FORMATS.items() if all(row.get(field) is not None for field in format.fields)]
+    found = [name for name in has_all if name != left_out]
+    if len({FORMATS[name].form for name in found} - {PROMPTS}) > 1:
+        raise UserError(f"{where}: its fields are those of {' and of '.join(found)}. Say corpus.format=<one of them>.")
+    if found:
+        return found[0]
     known = "; ".join(f"{name}: {format.shape}" for name, format in FORMATS.items())
     has = ", ".join(row) or "none"
     raise UserError(f"{where}: its fields ({has}) are those of no format that is known. Known are {known}.")

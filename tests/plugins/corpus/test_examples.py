@@ -237,6 +237,10 @@ def test_what_cannot_be_decided_is_said(tmp_path: Path) -> None:
         UserError, match=r"line 1: its fields \(question, reply\) are those of no format.*alpaca: instr"
     ):
         config(tmp_path).form()
+    both = written(tmp_path / "rows.jsonl", {**ROWS["messages"], **ROWS["preference"]})
+    with pytest.raises(UserError, match=r"line 1: its fields are those of messages and of preference and of prompts\."):
+        config(tmp_path).form()
+    assert config(both, format="preference").form() == "preferences"
     (tmp_path / "rows.jsonl").write_text("\n")
     with pytest.raises(UserError, match=r"rows\.jsonl: no row"):
         config(tmp_path).form()
