@@ -391,13 +391,14 @@ def test_advantages_loss_and_gradient_are_those_of_trl(ours, theirs, tmp_path: P
     their_reference.save_pretrained(tmp_path / "reference")
     their_policy.config._name_or_path = str(tmp_path / "reference")  # where TRL looks for it
     rows, rewards = completions(batch), batch.extra["rewards_B"].tolist()
-    trainer = trl_trainer(their_policy, tmp_path, rows, rewards, beta=0.3, **theirs)
+    theirs = {"beta": 0.3, "use_bias_correction_kl": False, **theirs}  # equation 3, as it was published
+    trainer = trl_trainer(their_policy, tmp_path, rows, rewards, **theirs)
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1
     made = trainer._generate_and_score_completions([{"prompt": "x"}] * len(rows))
     assert batch.extra["advantages_B"].tolist() == pytest.approx(made["advantages"].tolist(), rel=0, abs=1e-5)
     their_loss = trainer._compute_loss(trainer.model, made)
-    assert float(loss) == pytest.approx(float(their_loss), rel=0, abs=1e-5)
+    assert as_float(loss) == pytest.approx(as_float(their_loss), rel=0, abs=1e-5)
     their_loss.backward()
     ours_grad = policy.heads["language_model"].weight.grad
     theirs_grad = trainer.model.get_input_embeddings().weight.grad
