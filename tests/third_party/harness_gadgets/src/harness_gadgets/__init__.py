@@ -1,15 +1,17 @@
-"""A stranger's plugins in one small package: an attention, an objective, a suite, presets and a task folder."""
+"""A stranger's plugins in one small package: an attention, an objective, an alignment, a suite, presets and a task
+folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from harness import hookimpl
 from harness.config import option
-from harness.interfaces.method import ObjectiveConfig, Setting
+from harness.interfaces.corpus import PREFERENCES
+from harness.interfaces.method import AlignmentConfig, ObjectiveConfig, Setting
 from harness.interfaces.parts import AttentionConfig
 from harness.interfaces.suite import HeldOut, SuiteConfig
 
@@ -51,6 +53,25 @@ class SkipObjective(ObjectiveConfig):
 
 
 @dataclass(kw_only=True)
+class SimpoAlignment(AlignmentConfig):
+    """Simple preference optimisation: each token of the better answer likelier than each of the worse one's, by a
+    margin, without a reference (Meng et al. 2024, arXiv:2405.14734)."""
+
+    reads: ClassVar[str] = PREFERENCES
+
+    beta: float = option(2.0, "what the mean log-probability of a token, in nats, is multiplied by", minimum=0.0)
+    gamma: float = option(1.0, "the margin that the better answer's reward must lead by", minimum=0.0)
+
+    def rows(self) -> int:
+        return 2
+
+    def build(self, setting: Setting) -> Any:
+        from harness_gadgets.modules import Simpo
+
+        return Simpo(self.beta, self.gamma, setting.sequence_length)
+
+
+@dataclass(kw_only=True)
 class CountingSuite(SuiteConfig):
     """Whether the model prefers counting up to counting down."""
 
@@ -70,6 +91,11 @@ def register_attention() -> dict[str, type]:
 @hookimpl
 def register_objective() -> dict[str, type]:
     return {"skip": SkipObjective}
+
+
+@hookimpl
+def register_alignment() -> dict[str, type]:
+    return {"simpo": SimpoAlignment}
 
 
 @hookimpl

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harness.data.pairs import answered
 from harness.interfaces.batch import Batch, Randomness, Sequences
-from harness.interfaces.visibility import Causal
+from harness.interfaces.visibility import Causal, Visibility
+from harness.models.log_probabilities import log_probabilities
 
 
 class Mean(nn.Module):
@@ -46,6 +48,30 @@ class Skip:
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
         logits_BTV = model.logits(batch.inputs_BT, visibility=Causal())
         return {"skip": F.cross_entropy(logits_BTV.flatten(0, 1).float(), batch.targets_BT.flatten(), reduction="sum")}
+
+
+class Simpo:
+    """−log σ(β/|y_w| · log π(y_w | x) − β/|y_l| · log π(y_l | x) − γ) for each pair (Meng et al. 2024, equation 6). A
+    batch has 2·B rows: the prompts with their better answers, then with their worse ones."""
+
+    def __init__(self, beta: float, gamma: float, sequence_length: int) -> None:
+        self.beta, self.gamma, self.sequence_length = beta, gamma, sequence_length
+
+    def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
+        rows = answered(sequences, self.sequence_length, shift=1)
+        tokens_RS = torch.from_numpy(rows.tokens_RS)
+        weights_RT = torch.from_numpy(rows.is_answer_RS[:, 1:]).float()
+        places_R = torch.from_numpy(sequences.places_B).repeat(2)
+        return Batch(tokens_RS[:, :-1], tokens_RS[:, 1:], weights_RT, places_R)
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        return {"simpo": len(batch.weights_BT) / 2}
+
+    def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        hidden_RTC = model.body(batch.inputs_BT, visibility=Visibility((Causal(),))).hidden_BTC
+        logp_R = log_probabilities(model.heads["language_model"], hidden_RTC, batch.targets_BT, batch.weights_BT)
+        better_B, worse_B = (self.beta * logp_R / batch.weights_BT.sum(1)).chunk(2)
+        return {"simpo": -F.logsigmoid(better_B - worse_B - self.gamma).sum().float()}
 
 
 def counting_task(items: int) -> Any:
