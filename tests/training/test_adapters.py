@@ -1,5 +1,6 @@
 """Runs that train an adapter: the base stays, checkpoints hold the adapter alone, and what is loaded is both merged."""
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,15 @@ from safetensors.torch import load_file
 from small_runs import config, job, run_dir
 from small_runs import trained as carried_out
 
+from harness.config import plugin_config
 from harness.errors import UserError
 from harness.files import checksum
 from harness.models.huggingface.folder import write_folder
 from harness.rundir import RunDir
+from harness.schema import DataConfig
 from harness.training.job import Parent
 from harness.training.train import load_model
+from tests import preferences
 
 STEPS = 10
 LORA = {"name": "lora", "rank": 2}
@@ -175,6 +179,40 @@ def test_its_first_numbers_follow_the_seed_of_initialisation(runs: Path, text: P
     assert_same(here, first("again", seeds={"noise": 5}))
     assert all(torch.equal(here[name], there[name]) == (".lora_B." in name) for name in here)
     assert not any(tensor.any() for name, tensor in here.items() if ".lora_B." in name)
+
+
+def preferring(text: Path, method: str, **changes: Any) -> Any:
+    """An alignment on pairs of answers, with an adapter."""
+    data = DataConfig(sequence_length=64, batch_size=4, held_out=0.2)
+    chosen = plugin_config("method", method, "method")
+    return replace(adapted(text, **changes), corpus=preferences.Tastes(name="tastes"), data=data, method=chosen)
+
+
+def test_a_new_head_is_trained_and_kept_with_the_adapter(
+    runs: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    preferences.register(monkeypatch)
+    base = RunDir(runs / "base")
+    run = trained(tmp_path / "run", preferring(text, "reward_model", architecture={"head": "reward"}), init=at(base))
+    ours, loaded = saved(run, "model"), weights(run)
+    assert {name for name in ours if ".lora_" not in name} == {"heads.reward.weight"}
+    assert {name.rpartition(".")[0] for name in saved(run, "optimizer")} == set(ours)
+    assert torch.equal(loaded["heads.reward.weight"], ours["heads.reward.weight"])
+    assert torch.equal(loaded["body.tokens.weight"], weights(base)["body.tokens.weight"])
+
+
+def test_an_alignment_leans_on_what_its_adapter_stands_beside(
+    runs: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """On an adapter's run, merged: at the first step policy and reference are one."""
+    preferences.register(monkeypatch)
+    parent = at(RunDir(runs / "first"))
+    of = preferring(text, "dpo", trainer={"log_every": 1})
+    run = trained(tmp_path / "run", of, init=parent, reference=parent)
+    losses = [row["loss"] for row in run.metrics()]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-5)
+    assert losses[-1] < losses[0]
+    assert all(".lora_" in name for name in saved(run, "model"))
 
 
 def test_beside_a_folder_of_transformers(runs: Path, text: Path, tmp_path: Path):
