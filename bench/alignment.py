@@ -19,15 +19,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from rung import carried_out, held_out, pretrained
 
+from harness.rundir import RunDir
+
+TUNING = ["corpus=python_tasks", "objective=sft", "budget.steps=400", "optimizer.lr=0.001"]
+
 
 def sft(runs: str) -> bool:
     """Nats for each token of held-out answers, before and after, and after as many steps on answers that belong to
     other prompts of the same module. These teach the form of an answer as well; what only the right ones teach is what
     the prompt says of its answer: how much more the same answers cost behind other prompts."""
     parent = pretrained(runs)
-    tuning = ["corpus=python_tasks", "objective=sft", "budget.steps=400", "optimizer.lr=0.001"]
-    own, tuned = carried_out([*tuning, f"parents.init={parent.id}"], runs)
-    moved, control = carried_out([*tuning, f"parents.init={parent.id}", "corpus.shuffled=true"], runs)
+    own, tuned = carried_out([*TUNING, f"parents.init={parent.id}"], runs)
+    moved, control = carried_out([*TUNING, f"parents.init={parent.id}", "corpus.shuffled=true"], runs)
     loss, told = {}, {}
     for name, run in (("before", parent), ("after", tuned), ("control", control)):
         found = held_out(run, own)
@@ -42,8 +45,46 @@ def sft(runs: str) -> bool:
     )
 
 
+def fine_tuned(runs: str) -> RunDir:
+    """The rung after SFT, which preferences start from and are measured against."""
+    return carried_out([*TUNING, f"parents.init={pretrained(runs).id}"], runs)[1]
+
+
+def preferred(runs: str, name: str, *overrides: str, sought: str, before: str | None) -> bool:
+    """Of held-out pairs, the share whose better answer is preferred, before and after, and after as many steps on pairs
+    of which a coin has said the better one; each by the one measure of the two. True: 10 points are gained, and
+    none of them by the control."""
+    start = f"parents.init={fine_tuned(runs).id}"
+    aligning = ["corpus=python_tasks", "corpus.examples=preferences", "budget.steps=400", *overrides, start]
+    own, run = carried_out(aligning, runs)
+    _, control = carried_out([*aligning, "corpus.shuffled=true"], runs)
+    share = {}
+    for which, of in (("after", run), ("control", control)):
+        found = held_out(of, own)["held_out_measures"]
+        for when, measure in (("before", before), (which, sought)):
+            share[when] = found[measure]["value"] if measure else 0.5
+        margin = found["preference_margin"]
+        print(
+            f"{name} {which:<8} {share[which]:.1%} ± {found[sought]['stderr']:.1%} of {found[sought]['n']} pairs, "
+            f"before {share['before']:.1%}; margin {margin['value']:+.3f} ± {margin['stderr']:.3f}", flush=True,
+        )  # fmt: skip
+    return share["after"] - share["before"] >= 0.1 > share["control"] - share["before"]
+
+
+def dpo(runs: str) -> bool:
+    """By the policy's own log-probabilities of the answers: those against the reference are not defined for it."""
+    chosen = ["alignment=dpo", "optimizer.lr=0.001"]
+    return preferred(runs, "dpo", *chosen, sought="policy_accuracy", before="reference_accuracy")
+
+
+def reward_model(runs: str) -> bool:
+    """Before, there is no reward: a coin's share."""
+    chosen = ["alignment=reward_model", "architecture/head=reward", "optimizer.lr=0.001"]
+    return preferred(runs, "reward_model", *chosen, sought="preference_accuracy", before=None)
+
+
 #: What is shown of each method; true: it holds.
-METHODS: dict[str, Callable[[str], bool]] = {"sft": sft}
+METHODS: dict[str, Callable[[str], bool]] = {"sft": sft, "dpo": dpo, "reward_model": reward_model}
 
 
 def main() -> None:
