@@ -94,8 +94,9 @@ def _resolved(
         _check_continue(config, data, vocabulary, steps, run, step, inherits)
     elif role == "init":
         _check_init(config, vocabulary, run.config.architecture, run.vocabulary)
-        same = data == run.data or inherits or _same_tokenizer(config, run)
-        _check_beside(config, vocabulary, run.vocabulary, same)
+        if config.adapter:  # otherwise its tokenizer may be another, and need not be made to see whether it is
+            same = data == run.data or inherits or _same_tokenizer(config, run)
+            _check_beside(config, vocabulary, run.vocabulary, same)
     if leans := _leans_on(config, role):
         same = data == run.data or _same_tokenizer(config, run, inherited_tokenizer(config, planned))
         _check_leaned_on(leans, config, vocabulary, run.config.architecture, run.vocabulary, same)
