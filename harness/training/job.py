@@ -43,9 +43,14 @@ class TrainingJob:
         return cast("tuple[int, int, int]", (seeds.init, seeds.data, seeds.noise))
 
     @property
+    def passes(self) -> int:
+        """Forward passes that one token costs: the backward pass is two, and a method may make more."""
+        return int(3 + self.config.method.forward_passes())
+
+    @property
     def training_flops(self) -> float:
-        """Of one token: the backward pass costs two forward passes; those that the method makes besides are counted."""
-        return (3.0 + self.config.method.forward_passes()) * self.forward_flops
+        """Of one token."""
+        return self.passes * self.forward_flops
 
     @property
     def step_tokens(self) -> int:

@@ -70,7 +70,6 @@ def collected(collect: Callable[..., Batch], model: Model, batch: Batch, keys: l
             return collect(model, batch, generators)
     finally:
         model.train(was_training)
-        torch.clear_autocast_cache()  # weights that were cast without gradients would be taken for training, too
 
 
 class Loop(LightningModule):

@@ -18,8 +18,8 @@ DATA_SHEETS = {
     "A10G": 70e12, "A10": 125e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12, "RTX 3090": 71e12,
 }  # fmt: skip
 
-#: How MFU counts: three forward passes' worth of matrix products for each token, attention over all places.
-CONVENTION = "exact forward FLOPs × 3"
+#: How MFU counts: the matrix products of so many forward passes for each token, attention over all places.
+CONVENTION = "exact forward FLOPs × {passes}"
 
 
 @dataclass(frozen=True)

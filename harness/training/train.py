@@ -106,7 +106,8 @@ def _train(
         shown.say(f"{run.id}: {job.steps} steps of {job.step_tokens} tokens{resumed}")
         for left_out_of in job.dataset.left_out():
             shown.say(left_out_of)
-        shown.say(f"MFU is {CONVENTION} of {machine.flops:.3g} FLOP/s ({machine.source})")
+        convention = CONVENTION.format(passes=job.passes)
+        shown.say(f"MFU is {convention} of {machine.flops:.3g} FLOP/s ({machine.source})")
         left_out: list[int] = []
         while True:
             try:
@@ -133,7 +134,7 @@ def _train(
         "seconds": row["seconds"],
         "tokens_per_second": rate,
         "mfu": job.training_flops * rate / machine.flops,
-        "mfu_convention": CONVENTION,
+        "mfu_convention": convention,
         "peak_flops": machine.flops,
         "peak_source": machine.source,
     }

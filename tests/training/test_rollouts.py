@@ -118,7 +118,7 @@ def test_two_processes_train_like_one(parent: Parent, tmp_path: Path):
 
 @pytest.mark.parametrize("precision", ["bf16", "bf16-true"])
 def test_every_parameter_learns_at_every_precision(precision: str, parent: Parent, tmp_path: Path):
-    """Under autocast, weights that a rollout has cast would be taken for training, and they have no gradients."""
+    """Also where a rollout has cast the weights before, without gradients."""
     of = rollouts(parent, steps=1, precision=precision, checkpoints=1)
     run = carry_out(of, tmp_path / "run")
     before, after = load_weights(RunDir(parent.path), STEPS), load_weights(run, 1)
