@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from rollouts import grpo
 from rung import carried_out, held_out, pretrained
 
 from harness.rundir import RunDir
@@ -73,7 +74,7 @@ def preferred(runs: str, name: str, *overrides: str, sought: str, before: str | 
 
 def dpo(runs: str) -> bool:
     """By the policy's own log-probabilities of the answers: those against the reference are not defined for it."""
-    chosen = ["alignment=dpo", "optimizer.lr=0.001"]
+    chosen = ["alignment=dpo", "optimizer.lr=0.003"]
     return preferred(runs, "dpo", *chosen, sought="policy_accuracy", before="reference_accuracy")
 
 
@@ -84,7 +85,9 @@ def reward_model(runs: str) -> bool:
 
 
 #: What is shown of each method; true: it holds.
-METHODS: dict[str, Callable[[str], bool]] = {"sft": sft, "dpo": dpo, "reward_model": reward_model}
+METHODS: dict[str, Callable[[str], bool]] = {
+    "sft": sft, "dpo": dpo, "reward_model": reward_model, "grpo": lambda runs: grpo(runs, fine_tuned(runs)),
+}  # fmt: skip
 
 
 def main() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rung import carried_out, held_out, pretrained
+from rung import carried_out, held_out
 
 from harness.interfaces.reward import Reward, RewardConfig
 from harness.registry import Entry, registry
+from harness.rundir import RunDir
 
 
 @dataclass(kw_only=True)
@@ -19,13 +20,11 @@ class Constant(RewardConfig):
         return lambda prompt, completion, fields: 1.0
 
 
-def grpo(runs: str) -> bool:
+def grpo(runs: str, tuned: RunDir) -> bool:
     """The share of completions of held-out prompts in which at least 16 tokens parse, and the divergence from the
-    fine-tuned model that it starts from; and the same after as many steps of a reward that is always 1."""
+    fine-tuned model that it starts from; and the same after as many steps of a reward that is always 1. True: 10 points
+    are gained, and none of them by the control."""
     registry().entries["reward", "constant"] = [Entry("reward", "constant", Constant, "bench", "0")]
-    parent = pretrained(runs)
-    tuning = ["corpus=python_tasks", "objective=sft", "budget.steps=400", "optimizer.lr=0.001"]
-    _, tuned = carried_out([*tuning, f"parents.init={parent.id}"], runs)
     aligning = [
         "corpus=python_tasks", "corpus.examples=prompts", "alignment=grpo", "method.max_new_tokens=40",
         "budget.steps=50", "optimizer.lr=0.001", f"parents.init={tuned.id}",

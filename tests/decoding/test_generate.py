@@ -85,6 +85,19 @@ def test_sampling_depends_on_the_generator_alone(transformer):
     assert sample(0) == sample(0) != sample(1)
 
 
+def test_with_a_generator_for_each_prompt_rows_do_not_depend_on_each_other(transformer):
+    model, rows = build(transformer), prompts(4, 2, 7)
+    sampler = plugin_config("sampler", {"name": "categorical", "temperature": 5.0}, "sampler").build()
+
+    def sample(which: list[int]) -> list[list[int]]:
+        generators = [torch.Generator().manual_seed(row) for row in which]
+        twice = [rows[row] for row in which for _ in range(2)]
+        return generate(model, twice, sampler=sampler, max_new_tokens=8, generator=generators)
+
+    assert sample([0, 1, 2]) == sample([0]) + sample([1]) + sample([2])
+    assert sample([0])[0] != sample([0])[1]
+
+
 def test_a_prompt_that_is_too_long_loses_its_beginning(transformer):
     model = build(transformer, position={"name": "learned", "length": 10})
     (prompt,) = prompts(30)
