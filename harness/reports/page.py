@@ -174,6 +174,8 @@ def _drawings(finding: Finding, gallery: _Gallery) -> Iterator[Shown]:
 
 
 def _capabilities(report: Report, rows: list[Row], scores: Sequence[Row], gallery: _Gallery) -> Iterator[Capability]:
+    if report.stages and len({row["flops_6nd"] for row in rows}) < 2:
+        return  # a chain of one size, which its own section tells of: there is nothing to draw over compute
     shown = {row["id"] for row in rows}
     scores = [score for score in scores if score["run"] in shown]
     for task in sorted({score["task"] for score in scores}):
