@@ -81,8 +81,6 @@ def _tell(leads: bool, hook: str, **about: Any) -> None:
 def _train(
     job: TrainingJob, run: RunDir, start: tuple[int, Path] | None, progress: bool, interrupt: Interrupt, leads: bool
 ) -> dict[str, Any]:
-    import torch
-
     from harness.training.checkpoints import forget_after
     from harness.training.device import device_of
     from harness.training.fit import fit
