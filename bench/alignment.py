@@ -56,7 +56,7 @@ def preferred(runs: str, name: str, *overrides: str, sought: str, before: str | 
     of which a coin has said the better one; each by the one measure of the two. True: 10 points are gained, and
     none of them by the control."""
     start = f"parents.init={fine_tuned(runs).id}"
-    aligning = ["corpus=python_tasks", "corpus.examples=preferences", "budget.steps=400", *overrides, start]
+    aligning = ["corpus=python_tasks", "corpus.examples=preferences", "budget.epochs=1", *overrides, start]
     own, run = carried_out(aligning, runs)
     _, control = carried_out([*aligning, "corpus.shuffled=true"], runs)
     share = {}
@@ -74,7 +74,7 @@ def preferred(runs: str, name: str, *overrides: str, sought: str, before: str | 
 
 def dpo(runs: str) -> bool:
     """By the policy's own log-probabilities of the answers: those against the reference are not defined for it."""
-    chosen = ["alignment=dpo", "optimizer.lr=0.003"]
+    chosen = ["alignment=dpo", "optimizer.lr=0.001"]
     return preferred(runs, "dpo", *chosen, sought="policy_accuracy", before="reference_accuracy")
 
 

@@ -96,7 +96,7 @@ def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:
     micro_batch, beside = min(trainer.micro_batch or rows, rows), adapter_counts(config, vocabulary)
     step = Step(
         config.data.sequence_length,
-        micro_batch,
+        micro_batch * (config.method.rows() if config.method else 1),
         math.ceil(rows / micro_batch),
         trainer.precision,
         trainer.activation_checkpointing,

@@ -38,7 +38,7 @@ def one_run(config: RunConfig, quiet: bool = False) -> None:
     manifest = decision.run.manifest()
     loss = manifest["result"]["held_out_loss"]
     said = "reused" if decision.action == "reuse" else "trained" if plan.config.method else "quantized"
-    found = "nothing was held out" if loss is None else f"held-out loss {loss:.4f} nats per token"
+    found = "nothing was held out" if loss is None else f"held-out loss {loss:.4f} nats per {plan.config.method.per}"
     found = found if plan.config.method else _in_bits(manifest["quantization"])
     print(f"run {plan.id} {said}: {found}, in {decision.run.path}")
 

@@ -9,6 +9,7 @@ import pytest
 from harness.composition import run_config
 from harness.config import ConfigError, to_mapping
 from harness.files import new_folder, write_json
+from harness.planning.cost import cost
 from harness.planning.plan import Plan, resolve
 from harness.rundir import RunDir
 from tests import preferences
@@ -185,3 +186,9 @@ def test_a_folder_of_transformers_is_a_reference_of_any_architecture(plan: Any, 
     assert plan(*words, f"parents.reference='{tmp_path}/fits'").parents["reference"].step is None
     with pytest.raises(ConfigError, match="300 tokens and no tokenizer.json"):
         plan(*words, f"parents.reference='{tmp_path}/other'")
+
+
+def test_memory_is_that_of_all_rows_that_the_model_sees(plan: Any, parent: RunDir):
+    """Two for each pair: as much as a language model takes for twice the batch."""
+    pairs = plan(PAIRS, "alignment=dpo", f"parents.init='{parent.id}'", "data.batch_size=4")
+    assert cost(pairs, 1e9)["memory_bytes"] == cost(plan(TEXT, "data.batch_size=8"), 1e9)["memory_bytes"]
