@@ -62,7 +62,7 @@ def test_every_preset_composes():
     for group in ("architecture", "corpus", "experiment", "trainer", "scale"):
         for name, _ in group_options(group):
             overrides = [f"{group}={name}"]
-            overrides += ["corpus.path=x"] if name in ("text", "hf") else []
+            overrides += ["corpus.path=x"] if name in ("text", "hf", "examples") else []
             overrides += ["+corpus.sources.a={name: synthetic, weight: 1}"] if name == "mix" else []
             assert run_config(overrides)
 
