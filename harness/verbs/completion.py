@@ -137,6 +137,8 @@ def _values(current: str, before: list[str]) -> Iterator[str]:
 
 
 def _choices(field: Field[Any]) -> list[str]:
+    if "kind" in field.metadata:
+        return registry().names(field.metadata["kind"])
     return ["true", "false"] if field.type in (bool, "bool") else [str(c) for c in field.metadata.get("choices") or ()]
 
 
@@ -174,6 +176,9 @@ def _of(config: type[Config], path: str, chosen: Mapping[str, str]) -> Iterator[
         if "kind" in field.metadata:
             kind = field.metadata["kind"]
             of = METHODS[::-1] if kind == METHOD else (group_of(kind),)  # an alignment takes the objective's place
+            if at not in {kind, *(group.replace("/", ".") for group in of), f"{METHOD}.{kind}"}:
+                yield at, field  # a slot that no group fills, such as suite.text: its plugin is named there
+                continue
             plugin = next((chosen[group] for group in of if chosen.get(group)), None)
             yield from _of_plugin(kind, plugin, at, chosen)
         elif isinstance(default, Config):

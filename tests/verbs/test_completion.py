@@ -172,3 +172,9 @@ def test_only_runs_are_offered_as_runs(here):
     shutil.copytree(here / "runs" / "0123456789ab", here / "runs" / ".aside-1")
     (here / "runs" / "notes").mkdir()
     assert candidates("harness score run=") == ["run=0123456789ab", "run=ba9876543210"]
+
+
+def test_a_slot_that_no_group_fills_is_completed_where_it_stands():
+    assert "suite.preferences=" in candidates("harness train suite=stages suite.pre")
+    assert "suite.reward=parses" in candidates("harness train suite=stages suite.reward=")
+    assert not [word for word in candidates("harness train suite=stages suite.text.") if word]

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from harness.data.cache import digest
 from harness.data.examples import Renderer
 from harness.data.split import is_held_out
 from harness.errors import UserError
+from harness.files import write_json
 from harness.interfaces.corpus import (
     CONVERSATIONS,
     DOCUMENTS,
@@ -30,8 +32,10 @@ from harness.interfaces.corpus import (
 from harness.interfaces.reward import RewardConfig
 from harness.models.model import Model
 from harness.registry import registry
+from harness.rundir import RunDir
 from harness.scoring.evaluate import Prepared
 from harness.scoring.model import LanguageModel
+from harness.scoring.score import _refuse_what_was_trained_on
 from harness_plugins.suite.stages.suite import held_out
 
 Stages = registry().get("suite", "stages")
@@ -183,9 +187,7 @@ def test_examples_are_spread_and_those_too_long_left_out(tokenizer: Any, caplog:
     assert len(of(preferences=corpus, examples=7).build([], tokenizer)["preferences"].test_docs()) == 7
     short = of(preferences=corpus, tokens=8).build([], tokenizer)
     assert "preferences" not in short
-    assert (
-        "suite.preferences is left out: its corpus holds no example out that fits into suite.tokens=8" in caplog.text
-    )
+    assert "suite.preferences is left out: its corpus holds no example out that fits into suite.tokens=8" in caplog.text
 
 
 def test_an_example_that_a_model_cannot_see_whole_is_refused(model: Model, tokenizer: Any):
@@ -227,3 +229,18 @@ def test_a_run_that_holds_less_out_than_is_asked_is_refused():
     with pytest.raises(ConfigError, match=r"suite=stages asks what a share of 0\.05 holds out, and the run holds out"):
         run_config([*words, "data.held_out=0.01"])
     run_config([*words, "data.held_out=0.01", "suite.held_out=0.01"])
+
+
+def test_a_run_whose_parent_held_less_out_is_not_asked(tmp_path: Path):
+    """Unless the parent is imported: what that was trained on nobody knows."""
+    first, last = RunDir(tmp_path / "first"), RunDir(tmp_path / "last")
+    for run, share, parents in ((first, 0.1, {}), (last, SHARE, {"init": "first@7"})):
+        run.path.mkdir()
+        write_json(run.path / "config.json", {"data": {"held_out": share}})
+        run.update_manifest(identity={"parents": parents})
+    suite = of(text=Sums(name="sums"))
+    with pytest.raises(UserError, match=r"run first was trained with data.held_out=0.1: it may have learned"):
+        _refuse_what_was_trained_on(last, suite)
+    _refuse_what_was_trained_on(last, of(text=Sums(name="sums"), held_out=0.1))
+    first.update_manifest(imported={"folder": "somewhere"})
+    _refuse_what_was_trained_on(last, suite)
