@@ -54,7 +54,7 @@ def test_a_command_in_the_documents_is_understood(words, folder, capsys):
         words = ["plan", *rest]
     elif verb == "fit":
         words = ["plan", "quickstart"] if "quickstart" in rest else ["fit", "--help"]
-    elif verb in ("score", "import", "export", "sync"):
+    elif verb in ("score", "import", "export", "sync", "report"):
         words = [verb, "--help"]
     assert main(words) == 0
 
