@@ -274,8 +274,10 @@ def _check_leaned_on(
             f"{', '.join(sorted(architecture.heads()))}. Say parents.{role}=<another run>."
         )
     if vocabulary != its_vocabulary or not same:
-        said = f"has {its_vocabulary} tokens, and this run {vocabulary}" if vocabulary != its_vocabulary else (
-            "has other tokens than this run"
+        said = (
+            f"has {its_vocabulary} tokens, and this run {vocabulary}"
+            if vocabulary != its_vocabulary
+            else ("has other tokens than this run")
         )
         raise ConfigError(f"{method.name} leans on it as its {role}. It {said}: both must have one tokenizer.")
 

@@ -74,9 +74,7 @@ def start_from(job: TrainingJob, model: Model) -> list[str]:
     return missing
 
 
-def _say_which_heads(
-    parent: Parent, differs: dict[str, Any], ours: frozenset[str], theirs: frozenset[str]
-) -> None:
+def _say_which_heads(parent: Parent, differs: dict[str, Any], ours: frozenset[str], theirs: frozenset[str]) -> None:
     """And takes what follows from it out of what else differs."""
     if ours == theirs:
         return

@@ -75,7 +75,9 @@ def test_one_sentence_for_what_cannot_be(plan: Any, beside: list[str], overrides
 def test_what_trained_an_adapter_is_started_from_but_not_continued(plan: Any, beside: list[str]):
     run = carried_out(plan("budget.tokens=6400", *beside))
     assert plan(f"parents.init='{run.id}'").parents["init"].identity == f"{run.id}@50"
-    with pytest.raises(ConfigError, match=r"it trained adapter=lora and has no state of a whole model\. Say parents.init"):
+    with pytest.raises(
+        ConfigError, match=r"it trained adapter=lora and has no state of a whole model\. Say parents.init"
+    ):
         plan("budget.tokens=12800", f"parents.continue='{run.id}'")
 
 
