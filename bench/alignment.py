@@ -54,9 +54,14 @@ def fine_tuned(runs: str) -> RunDir:
 def preferred(runs: str, name: str, *overrides: str, sought: str, before: str | None) -> bool:
     """Of held-out pairs, the share whose better answer is preferred, before and after, and after as many steps on pairs
     of which a coin has said the better one; each by the one measure of the two. True: 10 points are gained, and
-    none of them by the control."""
+    none of them by the control.
+
+    The worse answers have a line from elsewhere: of all corruptions mixed, two names exchanged are something that a
+    model of this size does not learn to tell (77 to 79 % in 400 steps, where lines from elsewhere go from 71 to 85 %).
+    """
     start = f"parents.init={fine_tuned(runs).id}"
-    aligning = ["corpus=python_tasks", "corpus.examples=preferences", "budget.epochs=1", *overrides, start]
+    pairs = ["corpus=python_tasks", "corpus.examples=preferences", "corpus.corruption=line"]
+    aligning = [*pairs, "budget.epochs=1", *overrides, start]
     own, run = carried_out(aligning, runs)
     _, control = carried_out([*aligning, "corpus.shuffled=true"], runs)
     share = {}

@@ -8,6 +8,7 @@ import pytest
 from harness.config import ConfigError, plugin_config
 from harness.interfaces.corpus import Example
 from harness_plugins.corpus.python_stdlib.python_stdlib import build as library
+from harness_plugins.corpus.python_tasks.corruption import NAME
 from harness_plugins.corpus.python_tasks.functions import of_module
 
 
@@ -144,7 +145,20 @@ def test_a_fair_coin_says_which_shuffled_answer_is_better() -> None:
     assert abs(sum(swapped) - len(own) / 2) < 5 * (len(own) / 4) ** 0.5
 
 
-@pytest.mark.parametrize("change", [{"examples": "preferences"}, {"shuffled": True}, {"characters": 200}])
+def test_a_worse_answer_has_the_corruption_that_was_asked_for() -> None:
+    for way in ("lines", "names", "line"):
+        for _, example in zip(range(50), read(examples="preferences", corruption=way), strict=False):
+            better, worse = ([line.strip() for line in answer.splitlines()] for answer in example.answers)
+            assert (sorted(better) == sorted(worse)) == (way == "lines")
+            if way == "line":
+                assert sum(one != other for one, other in zip(better, worse, strict=True)) == 1
+            if way == "names":
+                assert NAME.sub("", "".join(better)) == NAME.sub("", "".join(worse))
+
+
+@pytest.mark.parametrize(
+    "change", [{"examples": "preferences"}, {"shuffled": True}, {"characters": 200}, {"corruption": "line"}]
+)
 def test_every_option_is_in_the_fingerprint(change: dict[str, object]) -> None:
     assert config(**change).fingerprint() != config().fingerprint() == config().fingerprint()
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 HARNESS_INTERFACE = 1
 
+#: The ways in which an answer is made worse.
+WAYS = ("lines", "names", "line")
+
 
 @dataclass(kw_only=True)
 class PythonTasks(CorpusConfig):
@@ -24,6 +27,11 @@ class PythonTasks(CorpusConfig):
     results_version: ClassVar[int] = 1
 
     examples: str = option(CONVERSATIONS, "what a function is made into", choices=(CONVERSATIONS, PREFERENCES, PROMPTS))
+    corruption: str = option(
+        "any", "what is wrong with the worse answer. lines: two of them exchanged; names: two exchanged; line: one "
+        "from elsewhere in its module; any: whichever a coin says of those that are possible",
+        neutral="any", choices=("any", *WAYS),
+    )  # fmt: skip
     characters: int = option(300, "longest prompt with its longest answer; a prompt alone: half of it", minimum=80)
     shuffled: bool = option(
         False,
@@ -41,7 +49,9 @@ class PythonTasks(CorpusConfig):
         from harness.data.cache import digest
         from harness_plugins.corpus.python_tasks.functions import fingerprint
 
-        return digest([self.results_version, fingerprint(), self.examples, self.characters, self.shuffled])
+        chosen = [] if self.corruption == "any" else [self.corruption]
+        made = [self.results_version, fingerprint(), self.examples, self.characters, self.shuffled]
+        return digest([*made, *chosen])
 
     def build(self) -> Tasks:
         from harness_plugins.corpus.python_tasks.python_tasks import build

@@ -12,14 +12,18 @@ NAME = re.compile(r"(?<![\w'\"])[A-Za-z_]\w*")
 TOLERANCE = 4
 
 
-def corrupted(text: str, prompt: str, elsewhere: Sequence[str], rng: random.Random) -> str | None:
-    """The text with two of its lines, or two names, exchanged, or with one line from elsewhere, whichever the coin
-    says of those that change it; None where none does.
+def corrupted(text: str, prompt: str, elsewhere: Sequence[str], rng: random.Random, way: str = "any") -> str | None:
+    """The text with two of its lines, or two names, exchanged, or with one line from elsewhere, as `way` says (lines,
+    names, line), or whichever the coin says of those that change it (any); None where none does.
 
     prompt: what stands before the text and lends its names. elsewhere: lines of other functions, stripped.
     """
-    ways = [_lines_exchanged(text, rng), _names_exchanged(text, prompt, rng), _line_replaced(text, elsewhere, rng)]
-    found = [way for way in ways if way is not None and way != text]
+    ways = {
+        "lines": _lines_exchanged(text, rng),
+        "names": _names_exchanged(text, prompt, rng),
+        "line": _line_replaced(text, elsewhere, rng),
+    }
+    found = [made for name, made in ways.items() if way in ("any", name) and made is not None and made != text]
     return rng.choice(found) if found else None
 
 

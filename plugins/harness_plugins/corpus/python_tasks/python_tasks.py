@@ -61,7 +61,7 @@ def _module(number: int) -> Document:
 def build(config: PythonTasks) -> Tasks:
     tasks: list[Task] = []
     for _, of_module in itertools.groupby(functions(), key=lambda function: function.module):
-        found = _FORMS.get(config.examples, prompts)(list(of_module))
+        found = _made(list(of_module), config)
         most = config.characters if found and found[0].answers else config.characters // 2
         short = [task for task in found if len(task) <= most]
         tasks += _shuffled(short) if config.shuffled else short
@@ -78,14 +78,16 @@ def conversations(of_module: Sequence[Function]) -> list[Task]:
     return found
 
 
-def preferences(of_module: Sequence[Function]) -> list[Task]:
+def preferences(of_module: Sequence[Function], corruption: str = "any") -> list[Task]:
     """A function up to the middle of its body, with its real rest and a corrupted one."""
     said, found = sorted({line.strip() for f in of_module for line in f.body.splitlines() if line.strip()}), []
     for f in of_module:
         lines = f.body.splitlines(keepends=True)
         prompt = f.signature + f.docstring + "".join(lines[: len(lines) // 2])
         rest = "".join(lines[len(lines) // 2 :])
-        worse = corrupted(rest, prompt, said, random.Random(prompt + rest)) if len(rest) >= LEAST_ANSWER else None
+        if len(rest) < LEAST_ANSWER:
+            continue
+        worse = corrupted(rest, prompt, said, random.Random(prompt + rest), corruption)
         if worse is not None:
             found.append(Task(f.module, f.line, prompt, (rest, worse)))
     return found
@@ -96,7 +98,10 @@ def prompts(of_module: Sequence[Function]) -> list[Task]:
     return [Task(f.module, f.line, f.signature + f.docstring) for f in of_module]
 
 
-_FORMS = {CONVERSATIONS: conversations, PREFERENCES: preferences}
+def _made(of_module: Sequence[Function], config: PythonTasks) -> list[Task]:
+    if config.examples == PREFERENCES:
+        return preferences(of_module, config.corruption)
+    return conversations(of_module) if config.examples == CONVERSATIONS else prompts(of_module)
 
 
 def _shuffled(tasks: Sequence[Task]) -> list[Task]:
