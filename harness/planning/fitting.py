@@ -1,0 +1,87 @@
+"""Whether a run's model can be filled from another's, stand beside it, or lean on it: what fits with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+from harness.config import ConfigError
+from harness.schema import STARTS, RunConfig
+
+
+def leans_on(config: RunConfig, role: str) -> str | None:
+    """What the method leans on a parent as: what a run starts from stands in for a role that is not given. Raises
+    ConfigError for a role that it has no use for."""
+    leans_on = config.method.leans_on if config.method else ()
+    if role in STARTS:
+        return next((of for of in leans_on if not config.parents.get(of)), None)
+    if role not in leans_on:
+        raise ConfigError(f"{config.method.name if config.method else 'this run'} leans on no {role}. Leave it out.")
+    return role
+
+
+def check_leaned_on(
+    role: str, config: RunConfig, vocabulary: int, architecture: Any, its_vocabulary: int, same: bool
+) -> None:
+    """same: whether its tokens stand for the same texts, where there are as many."""
+    method = config.method
+    if method.head not in architecture.heads():
+        raise ConfigError(
+            f"{method.name} leans on it as its {role} and needs its head {method.head}, but it has "
+            f"{', '.join(sorted(architecture.heads()))}. Say parents.{role}=<another run>."
+        )
+    if vocabulary != its_vocabulary or not same:
+        said = (
+            f"has {its_vocabulary} tokens, and this run {vocabulary}"
+            if vocabulary != its_vocabulary
+            else ("has other tokens than this run")
+        )
+        raise ConfigError(f"{method.name} leans on it as its {role}. It {said}: both must have one tokenizer.")
+
+
+def check_init(config: RunConfig, vocabulary: int, architecture: Any, its_vocabulary: int) -> None:
+    """Whether the tensors of one model fill the other; those with a row for each token may have other rows. A head
+    that only one of them has is no hindrance: it begins anew, or is left out."""
+    if (config.architecture, vocabulary) == (architecture, its_vocabulary):
+        return  # without torch: a study that has nothing to do asks this of every run
+    from harness.models.meta import build_on_meta
+    from harness.models.vocabulary import tables
+
+    model, other = build_on_meta(config.architecture, vocabulary), build_on_meta(architecture, its_vocabulary)
+    heads = model.heads.keys() & other.heads.keys()
+    rows = tables(model, vocabulary) & tables(other, its_vocabulary)
+    here, there = (_shared(one.state_dict(keep_vars=True), heads) for one in (model, other))
+    for name in [*here, *(name for name in there if name not in here)]:
+        ours, theirs = (_shape(state, name, name in rows) for state in (here, there))
+        if ours != theirs:
+            raise ConfigError(f"the architectures differ: {name} is {_told(ours)} here and {_told(theirs)} there.")
+    for name, tensor in here.items():
+        tied = [other_name for other_name in here if here[other_name] is tensor]
+        if there[name] is not there[tied[0]]:
+            raise ConfigError(
+                f"the architectures differ: {name} and {tied[0]} are one tensor here and two there. "
+                "Say architecture.head.tied=false."
+            )
+
+
+def check_beside(config: RunConfig, vocabulary: int, its_vocabulary: int, same_tokenizer: bool) -> None:
+    """Whether an adapter can stand beside the weights as they are: rows of other tokens would be in no checkpoint."""
+    if config.adapter and (vocabulary != its_vocabulary or not same_tokenizer):
+        raise ConfigError(
+            f"adapter={config.adapter.name} leaves its weights as they are, so its tokenizer and its {its_vocabulary} "
+            f"rows of the embedding table must be kept: take the same tokenizer, and architecture.vocabulary="
+            f"{its_vocabulary}."
+        )
+
+
+def _shared(state: Mapping[str, Any], heads: Set[str]) -> dict[str, Any]:
+    """The tensors of the body and of some heads."""
+    return {name: t for name, t in state.items() if not name.startswith("heads.") or name.split(".")[1] in heads}
+
+
+def _shape(state: Mapping[str, Any], name: str, is_table: bool) -> tuple[int, ...] | None:
+    return tuple(state[name].shape)[1 if is_table else 0 :] if name in state else None
+
+
+def _told(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else "×".join(map(str, shape))
