@@ -143,7 +143,7 @@ WRONG = {
     "a group, misspelt": (["train", "experimnt=tiny"], "Did you mean experiment?"),
     "a key near to none": (
         ["train", "foo=1"],
-        "foo is not an option. Known are analysis, architecture, budget, corpus, ",
+        "foo is not an option. Known are adapter, alignment, analysis, architecture, budget, ",
     ),
     "a new key in a group": (["train", "+architecture.b=1"], "architecture.b is not an option"),
     "an objective's option": (["train", "objective.x=1"], "stand under method"),

@@ -189,7 +189,7 @@ def _in_worker(checkpoint: Checkpoint) -> list[Row]:
 
 def likelihood_of(run: RunDir) -> str | None:
     """The kind of likelihood that its model gives; older runs' manifests leave it to the config."""
-    said = run.manifest()["model"]
+    said = run.manifest().get("model", {})
     if "likelihood" in said:
         return said["likelihood"]
     return from_mapping(RunConfig, run.config()).method.likelihood
