@@ -47,7 +47,10 @@ class Registry:
         """kind: also `method`, which is an objective or an alignment. Raises UserError if nobody, or more than one
         distribution, owns the name."""
         if kind == METHOD:
-            kind = next((of for of in METHODS if name in self.names(of)), METHOD)
+            kinds = [of for of in METHODS if name in self.names(of)]
+            if len(kinds) > 1:
+                raise UserError(f"{name} is an objective and an alignment: one of the plugins needs another name.")
+            kind = kinds[0] if kinds else METHOD
         distribution, _, bare = name.rpartition(":")
         owners = [e for e in self.entries.get((kind, bare), []) if distribution in ("", e.distribution)]
         if len(owners) == 1:

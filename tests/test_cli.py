@@ -145,6 +145,10 @@ WRONG = {
         ["train", "foo=1"],
         "foo is not an option. Known are adapter, alignment, analysis, architecture, budget, ",
     ),
+    "data too few for one place": (
+        ["train", "experiment=tiny", "corpus=synthetic", "tokenizer=bytes", "data.sequence_length=100000000"],
+        "too few for a sequence of data.sequence_length",
+    ),
     "a new key in a group": (["train", "+architecture.b=1"], "architecture.b is not an option"),
     "an objective's option": (["train", "objective.x=1"], "stand under method"),
     "no folder for the runs": (["train", "runs="], "runs is empty"),

@@ -132,6 +132,14 @@ def test_a_name_with_two_owners_clashes_and_can_be_reached_with_its_distribution
     assert registry.names("norm") == ["here:rms", "there:rms"]
 
 
+def test_an_objective_and_an_alignment_of_one_name_clash():
+    registry = Registry()
+    for kind in ("objective", "alignment"):
+        registry.add(Entry(kind, "same", type(kind, (), {}), "here", "1"))
+    with pytest.raises(UserError, match="same is an objective and an alignment"):
+        registry.get("method", "same")
+
+
 def test_none_together_with_names_is_refused(monkeypatch):
     monkeypatch.setenv("HARNESS_PLUGINS", "none,other")
     load.cache_clear()

@@ -67,23 +67,24 @@ class Side:
     _files: tuple[Path, ...] = ()  #: of the shards, where they are mapped
     longest_D: np.ndarray | None = None
     _parts: tuple[np.ndarray, ...] = ()
+    _parts_files: tuple[Path, ...] = ()
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens start … stop − 1, int64, from one shard or across several. Raises RunFailed where a shard's file has
         been cut short since it was opened."""
-        return self._read(self._shards, start, stop).astype(np.int64)
+        return self._read(self._shards, self._files, start, stop).astype(np.int64)
 
     def parts(self, start: int, stop: int) -> np.ndarray:
         """Of an example's tokens, uint8, as `harness.interfaces.batch` has them."""
-        return self._read(self._parts, start, stop)
+        return self._read(self._parts, self._parts_files, start, stop)
 
-    def _read(self, shards: Sequence[np.ndarray], start: int, stop: int) -> np.ndarray:
+    def _read(self, shards: Sequence[np.ndarray], files: Sequence[Path], start: int, stop: int) -> np.ndarray:
         assert 0 <= start < stop <= self.tokens
         first, last = (bisect.bisect_right(self._starts, place) - 1 for place in (start, stop - 1))
         parts = []
         for number in range(first, last + 1):
-            if self._files:
-                _check_length(self._files[number], self._shards[number].nbytes)
+            if files:
+                _check_length(files[number], shards[number].nbytes)
             begin = self._starts[number]
             parts.append(shards[number][max(0, start - begin) : stop - begin])
         return np.concatenate(parts)
@@ -143,6 +144,7 @@ def _open_side(folder: Path, dtype: str, entries: list[dict[str, Any]]) -> Side:
     tables = [np.load(folder / f"{e['file']}.documents.npy", allow_pickle=False) for e in entries]
     ends = [table[:, 0] + start for table, start in zip(tables, starts.tolist(), strict=False)]
     of_examples = bool(tables) and tables[0].shape[1] == 3
+    parts = [folder / f"{e['file']}.parts" for e in entries] if of_examples else []
     empty = np.zeros(0, dtype=np.int64)
     return Side(
         tokens=int(starts[-1]),
@@ -153,9 +155,8 @@ def _open_side(folder: Path, dtype: str, entries: list[dict[str, Any]]) -> Side:
         _starts=starts[:-1].tolist(),
         _files=tuple(folder / f"{e['file']}.tokens" for e in entries),
         longest_D=np.concatenate([table[:, 2] for table in tables]) if of_examples else None,
-        _parts=tuple(np.asarray(np.memmap(folder / f"{e['file']}.parts", dtype=np.uint8, mode="r")) for e in entries)
-        if of_examples
-        else (),
+        _parts=tuple(np.asarray(np.memmap(file, dtype=np.uint8, mode="r")) for file in parts),
+        _parts_files=tuple(parts),
     )
 
 

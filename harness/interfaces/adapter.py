@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.config import PluginConfig
 
@@ -27,6 +27,9 @@ class AdapterCounts:
 @dataclass(kw_only=True)
 class AdapterConfig(PluginConfig):
     """Base of every adapter's Config."""
+
+    #: Distributions whose versions the bits depend on.
+    packages: ClassVar[tuple[str, ...]] = ()
 
     def counts(self, model: nn.Module) -> AdapterCounts:
         """What it would add to a model, which stays as it is and may be on the meta device.

@@ -52,6 +52,11 @@ class Example(Document):
     made_from: str = ""
 
     @property
+    def asked(self) -> str:
+        """The text of the turn that is to be answered."""
+        return next((turn.text for turn in reversed(self.turns) if turn.speaker != "assistant"), "")
+
+    @property
     def origin(self) -> str:
         """Examples of one prompt are all held out, or none is."""
         return self.made_from or "\0".join(turn.text for turn in self.turns if turn.speaker != "assistant")

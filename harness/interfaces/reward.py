@@ -13,8 +13,8 @@ class Reward(Protocol):
     """What `RewardConfig.build` returns."""
 
     def __call__(self, prompt: str, completion: str, fields: Mapping[str, Any]) -> float:
-        """How good the completion is; finite. fields: what else the prompt's row held. It says the same of the same,
-        and runs nothing that it is given."""
+        """How good the completion is; finite. prompt: the text of the turn that it answers. fields: what else the
+        prompt's row held. It says the same of the same, and runs nothing that it is given."""
         ...
 
 

@@ -49,6 +49,8 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
     data = plan.dataset(None if quiet else Tokenising())
     if data.fingerprint != plan.identity["data"]:
         raise UserError(f"The corpus of run {plan.id} has changed since it was planned. Start again when it rests.")
+    if plan.config.method:
+        data.stream(0)  # data that fill no place are told before anything is written, too
     with run.lease() as run:
         decision = start(plan, run)  # decided again: another process may have carried it out meanwhile
         if decision.action != "reuse":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import ConfigError, from_mapping
-from harness.data.dataset import content, tokenizer_folder
+from harness.data.dataset import fingerprint, tokenizer_folder
 from harness.errors import UserError
 from harness.files import CHECKSUMS, is_whole, read_json
 from harness.identity import flat_difference
@@ -58,12 +58,17 @@ def resolve_parents(
 
 
 def leaned_on(config: RunConfig, parents: Mapping[str, Parent]) -> dict[str, Parent]:
-    """The parents that the method leans on: where one is not given, what the run starts from. Raises ConfigError where
-    it starts from nothing."""
+    """The parents that the method leans on: where one is not given, the run's `init`. Raises ConfigError where it has
+    none."""
     if config.method is None:
         return {}
     missing = [role for role in config.method.leans_on if role not in parents]
-    start = next((parents[role] for role in STARTS if role in parents), None)
+    start = parents.get("init")
+    if missing and "continue" in parents:
+        raise ConfigError(
+            f"a run that continues an alignment leans on what that leant on: give parents.{missing[0]}, what the "
+            "continued run had as such, or started from."
+        )
     if missing and start is None:
         raise ConfigError(
             f"alignment={config.method.name} leans on a {missing[0]} and has none: give parents.{missing[0]}, or "
@@ -116,7 +121,7 @@ def inherited_tokenizer(config: RunConfig, planned: Mapping[str, Plan]) -> Path 
         return None
     if run.config.tokenizer.fingerprint() != config.tokenizer.fingerprint():
         return None
-    if run.inherited is None and content(run.config) == content(config):
+    if run.inherited is None and run.data == fingerprint(config):
         return None
     return run.inherited or (tokenizer_folder(run.config) if run.planned else run.dir.path / "tokenizer")
 

@@ -20,7 +20,7 @@ from harness.models.counting import Account, account
 from harness.planning.layout import check_layout
 from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents
 from harness.planning.quantized import as_its_parent
-from harness.schema import RunConfig
+from harness.schema import STARTS, RunConfig
 from harness.training.job import Parent
 
 #: Share of the machine's peak that `hours` assumes where no rate is given.
@@ -101,6 +101,7 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     trained = trained_parameters(config, vocabulary, model.total)
     parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited is not None)
     of = {role: parent.identity for role, parent in parents.items()}
+    of = {role: said for role, said in of.items() if role in STARTS or said != of.get("init")}  # however it is said
     determined = identity(config, data=data, vocabulary=vocabulary, steps=steps, parents=of)
     if inherited:
         determined["tokenizer"] = checksum(inherited / CHECKSUMS)
@@ -157,8 +158,9 @@ def _fits(config: RunConfig) -> None:
     assert isinstance(architecture, ArchitectureConfig)
     chosen = f"{'alignment' if isinstance(method, AlignmentConfig) else 'objective'}={method.name}"
     if form_of(config.corpus) != method.reads:
+        remedy = f" Say corpus.examples={method.reads}." if hasattr(config.corpus, "examples") else ""
         raise ConfigError(
-            f"{chosen} reads {method.reads}, and corpus={config.corpus.name} holds {form_of(config.corpus)}."
+            f"{chosen} reads {method.reads}, and corpus={config.corpus.name} holds {form_of(config.corpus)}.{remedy}"
         )
     missing = method.asks() - architecture.visibilities
     if missing:

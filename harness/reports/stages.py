@@ -119,8 +119,9 @@ def _kind(manifest: Mapping[str, Any], manifests: Mapping[str, Any]) -> str:
     identity = manifest["identity"]
     config = {key: value for key, value in identity["config"].items() if key != "seeds"}
     parents = {
-        role: _kind(manifests[name], manifests) if (name := str(text).partition("@")[0]) in manifests else text
+        role: [_kind(manifests[name], manifests), step] if name in manifests else text
         for role, text in identity.get("parents", {}).items()
+        for name, _, step in [str(text).partition("@")]
     }
     return repr({**identity, "config": config, "parents": sorted(parents.items())})
 

@@ -29,13 +29,14 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
     trainer = config.trainer
     replicas = max(1, trainer.devices // trainer.tensor_parallel)
     rows = config.data.batch_size // replicas
+    more = [name for plugin in (config.adapter, config.quantizer) if plugin for name in plugin.packages]
     gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
     return {
         **(_gpu() if gpu else _cpu()),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        **{name: version(name) for name in (*PACKAGES, *(config.quantizer.packages if config.quantizer else ()))},
+        **{name: version(name) for name in (*PACKAGES, *more)},
         "kernels": " ".join(f"{name}={os.environ[name]}" for name in KERNELS if name in os.environ) or "default",
         "threads": trainer.threads,
         "world_size": trainer.devices,

@@ -69,7 +69,7 @@ def examined(job: TrainingJob) -> Sequences:
     """What a run is judged by."""
     # What is generated costs far more than what is read, so that there are fewer prompts than there would be rows.
     tokens = job.dataset.place_tokens if job.config.method.generates else job.dataset.sequence_length
-    rows: Sequences = job.dataset.validation(TOKENS // tokens)
+    rows: Sequences = job.dataset.validation(max(1, TOKENS // tokens))
     return rows
 
 

@@ -105,6 +105,8 @@ def _frozen(job: TrainingJob, role: str) -> Model:
     architecture, weights, _ = read(parent)
     model: Model = architecture.build(job.vocabulary)
     model.load_state_dict(weights)
+    if job.config.trainer.precision == "bf16-true":  # as the policy is computed in
+        model.bfloat16()
     return model.to(device_of(job.config.trainer)).eval().requires_grad_(False)
 
 

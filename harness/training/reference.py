@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _key(job: TrainingJob, parent: Parent, which: str) -> str:
         {
             "made": source_digest(("data", "models"), (plugin,)),
             "parent": [parent.identity, _content(parent)],
-            "data": [job.dataset.fingerprint, data.template, data.sequence_length, which],
+            "data": [job.dataset.fingerprint, data.template, *dataclasses.astuple(job.dataset.cut), which],
             "numerics": {name: value for name, value in numerics.items() if name not in CUTS},
         }
     )

@@ -36,11 +36,24 @@ def one_run(config: RunConfig, quiet: bool = False) -> None:
 
     decision = carry_out(plan, quiet=quiet)
     manifest = decision.run.manifest()
-    loss = manifest["result"]["held_out_loss"]
     said = "reused" if decision.action == "reuse" else "trained" if plan.config.method else "quantized"
-    found = "nothing was held out" if loss is None else f"held-out loss {loss:.4f} nats per {plan.config.method.per}"
-    found = found if plan.config.method else _in_bits(manifest["quantization"])
+    found = _judged(manifest["result"], plan.config.method.per) if plan.config.method else ""
+    found = found or _in_bits(manifest["quantization"])
     print(f"run {plan.id} {said}: {found}, in {decision.run.path}")
+
+
+def _judged(result: dict[str, Any], per: str) -> str:
+    """What was found of held-out data."""
+    loss = result["held_out_loss"]
+    if loss is None:
+        return "nothing was held out"
+    measures = {name: _with_error(found) for name, found in result.get("held_out_measures", {}).items()}
+    told = _with_error({"value": loss, "stderr": result["held_out_stderr"]})
+    return ", ".join([f"held-out loss {told} nats per {per}", *(f"{name} {said}" for name, said in measures.items())])
+
+
+def _with_error(found: dict[str, Any]) -> str:
+    return f"{found['value']:.4f}" + ("" if found["stderr"] is None else f" ± {found['stderr']:.4f}")
 
 
 def _in_bits(told: dict[str, Any]) -> str:

@@ -60,6 +60,32 @@ def test_a_run_leans_on_what_it_starts_from_where_no_other_is_given(plan: Any, p
     assert len({alone.id, beside.id, from_nothing.id}) == 3
 
 
+def test_a_reference_that_is_the_start_changes_no_id(plan: Any, parent: RunDir):
+    start = [PAIRS, "alignment=dpo", f"parents.init='{parent.id}'"]
+    assert plan(*start, f"parents.reference='{parent.id}'").id == plan(*start).id
+
+
+def test_a_continued_alignment_leans_on_what_its_trunk_leant_on(plan: Any, parent: RunDir):
+    """Not on where the trunk has come to: a trunk and its branch are one longer run."""
+    trunk = carried_out(plan(PAIRS, "alignment=dpo", f"parents.init='{parent.id}'"))
+    longer = [PAIRS, "alignment=dpo", f"parents.continue='{trunk.id}'", "budget.steps=20"]
+    with pytest.raises(ConfigError, match=r"leans on what that leant on: give parents\.reference"):
+        plan(*longer)
+    assert plan(*longer, f"parents.reference='{parent.id}'").own_steps == 10
+
+
+def test_a_tokenizer_is_the_parents_when_its_corpus_has_grown_or_gone(plan: Any, tmp_path: Path):
+    for name, word in (("one", "alpha beta "), ("two", "gamma delta ")):
+        (tmp_path / f"{name}.txt").write_text(word * 300)
+    common = ["corpus=text", "tokenizer=bpe", "tokenizer.size=280", "data.held_out=0"]
+    run = carried_out(plan(*common, f"corpus.path={tmp_path}/one.txt"))
+    (tmp_path / "one.txt").write_text("gamma delta " * 400)
+    grown = plan(*common, f"corpus.path={tmp_path}/one.txt", f"parents.init='{run.id}'")
+    (tmp_path / "one.txt").unlink()
+    other = plan(*common, f"corpus.path={tmp_path}/two.txt", f"parents.init='{run.id}'")
+    assert grown.inherited == other.inherited == run.path / "tokenizer"
+
+
 def test_options_that_change_nothing_change_no_id(plan: Any, parent: RunDir):
     start = f"parents.init='{parent.id}'"
     plain = plan(PAIRS, "alignment=dpo", start)

@@ -162,3 +162,10 @@ def test_seeds_of_one_stage_are_one_step_and_others_are_not(runs: Any):
     assert list(finding.tables) == [
         "sft → dpo, 2 seeds", "sft → ppo beta=0.1, one seed", "ppo beta=0.1 → int, one seed",
     ]  # fmt: skip
+
+
+def test_runs_from_two_steps_of_one_parent_are_no_seeds_of_each_other(runs: Any):
+    trunk = runs("sft", 0, margins=margins(0))
+    early, late = (runs("dpo", seed, trunk, margins(seed), at=at) for seed, at in ((1, 4), (2, 8)))
+    finding = gained_and_lost([trunk, early, late], {})
+    assert [title.split(", ")[1] for title in finding.tables] == ["one seed", "one seed"]

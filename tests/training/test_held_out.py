@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from small_runs import config, job
 
+from harness.training import held_out
 from harness.training.fit import build_loop
 from harness.training.held_out import evaluate, ratio
 
@@ -54,3 +55,13 @@ def test_without_held_out_sequences_it_is_null(text: Path):
     loop = build_loop(small)
     found = evaluate(loop.model, loop.method, small, lambda: None)
     assert found == {"held_out_loss": None, "held_out_stderr": None, "held_out_tokens": 0}
+
+
+def test_a_run_is_judged_by_one_sequence_at_least(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """However long it is, or however much is generated from it."""
+    monkeypatch.setattr(held_out, "TOKENS", 1)
+    (tmp_path / "text.txt").write_text("some text to be held out " * 40)
+    for n in range(30):
+        (tmp_path / f"{n}.txt").write_text(f"document {n} " * 60)
+    of = job(config(tmp_path), 2)
+    assert len(held_out.examined(of).places_B) == 1

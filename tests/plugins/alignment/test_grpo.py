@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from harness.composition import run_config
 from harness.config import ConfigError, plugin_config
 from harness.data.examples import Renderer
+from harness.errors import RunFailed
 from harness.interfaces.batch import PADDING, Batch, Sequences
+from harness.interfaces.corpus import Turn, example
 from harness.interfaces.method import Setting
 from harness.planning.plan import resolve
 from harness_plugins.alignment.grpo.grpo import SMALL, advantages
@@ -109,6 +111,22 @@ def test_rewards_are_told_of_the_prompts_text_the_completion_without_its_end_and
     for (prompt, new), given_reward in zip(completions(batch), batch.extra["rewards_B"].tolist(), strict=True):
         text, said = bytes(prompt).decode(), BYTES.decode([token for token in new if token != BYTES.end])
         assert given_reward == pytest.approx(prompts.letters(text, said, {"wanted": text[0]}))
+
+
+def test_a_reward_is_told_of_the_turn_that_is_answered(transformer):
+    asked = example("talk:1", [Turn("system", "be brief"), Turn("user", "alpha1")], fields={"wanted": "a"})
+    method = grpo(model(transformer))
+    assert asked.text.startswith("be brief")
+    assert method._reward(asked, "aa") == prompts.letters("alpha1", "aa", {"wanted": "a"})
+
+
+@pytest.mark.parametrize("given", [math.nan, math.inf, "good", None])
+def test_a_reward_that_is_no_finite_number_ends_the_run(transformer, given):
+    policy = model(transformer)
+    method = grpo(policy)
+    method.reward = lambda prompt, completion, fields: given
+    with pytest.raises(RunFailed, match=rf"reward=letters gives {given!r} for what was generated behind asks:3 \("):
+        rollouts(method, policy, [3])
 
 
 def test_what_a_prompt_is_answered_does_not_depend_on_the_others(transformer):

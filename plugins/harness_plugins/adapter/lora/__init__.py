@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from harness import hookimpl
 from harness.config import option
@@ -13,6 +13,8 @@ HARNESS_INTERFACE = 1
 
 @dataclass(kw_only=True)
 class LoraConfig(AdapterConfig):
+    packages: ClassVar[tuple[str, ...]] = ("peft",)
+
     rank: int = option(8, "rows of A and columns of B", minimum=1)
     alpha: float = option(16.0, "the scale is alpha / rank", minimum=0.0)
     rank_stabilised: bool = option(

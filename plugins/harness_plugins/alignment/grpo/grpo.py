@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from harness.decoding.generate import generate
+from harness.errors import RunFailed
 from harness.interfaces.batch import PADDING, Batch, Randomness, Sequences
+from harness.interfaces.corpus import Example
 from harness.interfaces.method import Setting
 from harness.interfaces.visibility import Causal, Visibility
 
@@ -84,7 +87,16 @@ class GroupRelative:
         repeated = [example for example in examples for _ in range(self.config.group)]
         end, decode = self.tokenizer.end, self.tokenizer.decode
         texts = [decode([token for token in completion if token != end]) for completion in completions]
-        return [self.reward(e.text, text, e.fields) for e, text in zip(repeated, texts, strict=True)]
+        return [self._reward(e, text) for e, text in zip(repeated, texts, strict=True)]
+
+    def _reward(self, example: Example, completion: str) -> float:
+        reward = self.reward(example.asked, completion, example.fields)
+        if not (isinstance(reward, (int, float)) and math.isfinite(reward)):
+            raise RunFailed(
+                f"alignment/reward={self.config.reward.name} gives {reward!r} for what was generated behind "
+                f"{example.name} ({completion!r:.100}): a reward is a finite number."
+            )
+        return reward
 
     def _rollouts(
         self, prompts: Sequence[list[int]], completions: Sequence[list[int]], rewards: Sequence[float]

@@ -39,7 +39,8 @@ def ingested(config: HuggingFace) -> Path:
     cannot be had."""
     local = Path(config.path).expanduser()
     source = _content(local) if local.exists() else [config.path, config.revision]
-    wanted = [config.config, config.split, config.format, config.field, config.documents, config.bytes]
+    wanted = [config.config, config.split, config.field, config.documents, config.bytes]
+    wanted += [] if config.format == "text" else [config.format]
     key = digest([config.results_version, source, wanted])
     if key not in _made:  # looked through once in a process
         _made[key] = cached_folder("documents", key, lambda folder: _write(config, folder)) / "documents.jsonl"

@@ -23,7 +23,9 @@ class Categorical:
             sorted_BV[:, self.top_k :] = -torch.inf
         probabilities_BV = sorted_BV.softmax(dim=-1)
         if self.top_p is not None:
-            before_BV = probabilities_BV.cumsum(dim=-1) - probabilities_BV  # what is likelier than this token
+            # On the CPU: a GPU's cumulative sum has no fixed order.
+            sums_BV = probabilities_BV.cpu().cumsum(dim=-1).to(probabilities_BV.device)
+            before_BV = sums_BV - probabilities_BV  # what is likelier than this token
             probabilities_BV = probabilities_BV.masked_fill(before_BV >= self.top_p, 0.0)
             probabilities_BV = probabilities_BV / probabilities_BV.sum(dim=-1, keepdim=True)
         return torch.zeros_like(probabilities_BV).scatter(-1, tokens_BV, probabilities_BV)

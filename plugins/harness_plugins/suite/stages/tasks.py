@@ -111,10 +111,11 @@ class Generated(_OfExamples):
         super().__init__(name, examples, tokenizer)
 
     def document(self, example: Rendered) -> dict[str, Any]:
-        return {"target": "", "context": self.text(example.prompt()), "fields": example.example.fields}
+        whole = example.example
+        return {"target": "", "context": self.text(example.prompt()), "asked": whole.asked, "fields": whole.fields}
 
     def requests(self, doc: dict[str, Any]) -> Requests:
         yield "generate_until", (doc["context"], dict(self._settings))
 
     def process_results(self, doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
-        return {"reward": self._reward(str(doc["context"]), results[0], doc["fields"])}
+        return {"reward": self._reward(doc["asked"], results[0], doc["fields"])}
