@@ -40,10 +40,15 @@ class _Run:
 
 
 def resolve_parents(
-    config: RunConfig, data: str, vocabulary: int, steps: int, planned: Mapping[str, Plan], inherits: bool = False
+    config: RunConfig,
+    data: str,
+    vocabulary: int,
+    steps: int,
+    planned: Mapping[str, Plan],
+    inherited: Path | None = None,
 ) -> dict[str, Parent]:
     """By role. data, vocabulary, steps: what the run itself was resolved to. planned: runs that will be carried out
-    before this one, by id. inherits: whether the run uses its parent's tokenizer.
+    before this one, by id. inherited: the folder of the parent's tokenizer, where the run uses it.
 
     Raises ConfigError where there is no such run or checkpoint, and where this run cannot start from it.
     """
@@ -51,7 +56,7 @@ def resolve_parents(
     for role, text in config.parents.items():
         if text:
             try:
-                found[role] = _resolved(role, text, config, data, vocabulary, steps, planned, inherits)
+                found[role] = _resolved(role, text, config, data, vocabulary, steps, planned, inherited)
             except UserError as error:
                 raise ConfigError(f"parents.{role}={text}: {error}") from None
     return found
@@ -85,7 +90,7 @@ def _resolved(
     vocabulary: int,
     steps: int,
     planned: Mapping[str, Plan],
-    inherits: bool,
+    inherited: Path | None,
 ) -> Parent:
     if is_transformers(Path(text)):
         if role == "continue":
@@ -97,14 +102,14 @@ def _resolved(
     run = named_run(name, config.runs, planned)
     step = _step(run, wanted)
     if role == "continue":
-        _check_continue(config, data, vocabulary, steps, run, step, inherits)
+        _check_continue(config, data, vocabulary, steps, run, step, inherited is not None)
     elif role == "init":
         check_init(config, vocabulary, run.config.architecture, run.vocabulary)
         if config.adapter:  # otherwise its tokenizer may be another, and need not be made to see whether it is
-            same = data == run.data or inherits or _same_tokenizer(config, run)
+            same = data == run.data or inherited is not None or _same_tokenizer(config, run)
             check_beside(config, vocabulary, run.vocabulary, same)
     if leans := leans_on(config, role):
-        same = data == run.data or _same_tokenizer(config, run, inherited_tokenizer(config, planned))
+        same = data == run.data or _same_tokenizer(config, run, inherited)
         check_leaned_on(leans, config, vocabulary, run.config.architecture, run.vocabulary, same)
     return Parent(run.dir.path, step, f"{run.dir.id}@{step}")
 

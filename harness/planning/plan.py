@@ -99,7 +99,7 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     steps = _steps(config, model, inherited)
     data = data_fingerprint(config, inherited)
     trained = trained_parameters(config, vocabulary, model.total)
-    parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited is not None)
+    parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited)
     of = {role: parent.identity for role, parent in parents.items()}
     of = {role: said for role, said in of.items() if role in STARTS or said != of.get("init")}  # however it is said
     determined = identity(config, data=data, vocabulary=vocabulary, steps=steps, parents=of)
