@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import signal
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -21,6 +21,10 @@ from harness.interfaces.method import Method
 #: The loader's length in steps: constant and beyond any budget, since a length that shrank on resuming would end
 #: the epoch early.
 ENDLESS = 2**40
+
+#: Steps that are prepared at a time where no workers do it, and their tokens at most: one after the other they find all
+#: they need in the processor's caches, and cost a quarter of what each costs between two steps of training.
+MOST_AHEAD, TOKENS_AHEAD = 16, 2**20
 
 
 @dataclass(frozen=True)
@@ -65,33 +69,46 @@ class Steps(Dataset):
         return [self.method.prepare(self.stream.sequences(*place), self.stream.randomness) for place in places]
 
 
-class Loader(DataLoader):
+class Workers(DataLoader):
     """Takes from its workers arrays, which travel through pipes. Tensors would travel through /dev/shm, which is
     small in containers, and a worker that finds it full leaves the training process waiting for ever."""
 
     def __iter__(self) -> Iterator[list[Batch]]:  # type: ignore[override]
         found: Any = super().__iter__()
-        if not self.num_workers:
-            return found
         atexit.register(_end_workers, weakref.ref(found))
         return map(_as_tensors, found)
 
 
-def loader(stream: Stream, method: Method, rows: Rows, first_step: int = 0, workers: int = 0) -> DataLoader:
+def loader(
+    stream: Stream, method: Method, rows: Rows, first_step: int = 0, workers: int = 0, planned: int = ENDLESS
+) -> Iterable[list[Batch]]:
     """Yields, for each optimizer step from the first on, the list of this rank's micro-batches on the CPU.
 
-    The same for any number of workers. Torch's global generator is left as it is. Raises ConfigError where the rows
-    cannot be shared by the ranks.
+    planned: the run's steps; it asks for more where it leaves some out, and none of those is prepared before. The same
+    for any number of workers. Torch's global generator is left as it is. Raises ConfigError where the rows cannot be
+    shared by the ranks.
     """
-    return Loader(
-        Steps(stream, method, rows, first_step),
+    steps = Steps(stream, method, rows, first_step)
+    if not workers:
+        return _some_at_a_time(steps, planned - first_step)
+    return Workers(
+        steps,
         batch_size=None,
         num_workers=workers,
-        collate_fn=_as_arrays if workers else _as_it_is,
-        multiprocessing_context="fork" if workers else None,
+        collate_fn=_as_arrays,
+        multiprocessing_context="fork",
         worker_init_fn=_ignore_signals,
         generator=torch.Generator(),
     )
+
+
+def _some_at_a_time(steps: Steps, planned: int) -> Iterator[list[Batch]]:
+    ahead = min(MOST_AHEAD, TOKENS_AHEAD // (steps.rows.batch_size * steps.stream.length))
+    start = 0
+    while True:
+        stop = max(start + 1, min(start + ahead, planned))
+        yield from [steps[index] for index in range(start, stop)]
+        start = stop
 
 
 def _ignore_signals(worker: int) -> None:
@@ -107,10 +124,6 @@ def _end_workers(iterator: weakref.ref[Any]) -> None:
         found._shutdown_workers()
         for worker in found._workers:
             worker.kill()
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
 
 
 def _as_arrays(batches: list[Batch]) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ class Side:
                 _check_length(files[number], shards[number].nbytes)
             begin = self._starts[number]
             parts.append(shards[number][max(0, start - begin) : stop - begin])
-        return np.concatenate(parts)
+        return parts[0] if first == last else np.concatenate(parts)
 
     def documents_at(self, places: np.ndarray) -> np.ndarray:
         """The document that each place attends in, counted from 0.

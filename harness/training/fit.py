@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning.pytorch.plugins.precision import HalfPrecision, MixedPrecision, Precision
+from lightning.pytorch.profilers import Profiler
 
 from harness import plugins
 from harness.data.loader import Rows, loader
@@ -32,6 +33,19 @@ from harness.training.recorder import Recorder
 from harness.training.strategies import InFolders, strategy
 from harness.training.watch import watchers
 from harness.training.world import World
+
+
+class Unprofiled(Profiler):
+    """Measures nothing, at no cost: Lightning's own makes a generator for each of the forty hooks of a step."""
+
+    _nothing = contextlib.nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        return self._nothing
+
+    def start(self, action_name: str) -> None: ...
+
+    def stop(self, action_name: str) -> None: ...
 
 
 class Saver(Callback):
@@ -117,7 +131,7 @@ def build_loop(
     rows = Rows(config.data.batch_size, config.trainer.micro_batch, world.data_rank, world.data_size)
 
     def batches(step: int) -> Iterable[list[Batch]]:
-        return loader(stream, method, rows, step, config.data.workers)
+        return loader(stream, method, rows, step, config.data.workers, job.steps)
 
     loop = Loop(
         model, method, config.optimizer, config.schedule, batches,
@@ -153,12 +167,18 @@ def _trainer(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        profiler=Unprofiled(),
         use_distributed_sampler=False,
     )
     # At SIGTERM Lightning would broadcast out of the signal's handler, in the midst of whatever the ranks exchange, and
     # it asks all ranks at every step, which a GPU has to be waited for. Signals are `Interrupt`'s, and the loop's.
     trainer._signal_connector.register_signal_handlers = lambda: None
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
+    # It would look up the signature of `training_step` at every step.
+    trainer.fit_loop.epoch_loop._build_kwargs = lambda kwargs, batch, batch_idx: {
+        "batch": batch,
+        "batch_idx": batch_idx,
+    }
     return trainer
 
 

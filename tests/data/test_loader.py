@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from harness.config import ConfigError
+from harness.data import loader as loaders
 from harness.data.dataset import prepare
-from harness.data.loader import ENDLESS, Rows, loader
+from harness.data.loader import ENDLESS, MOST_AHEAD, Rows, loader
 from harness.data.stream import Stream
 from harness.interfaces.batch import Batch
 from tests.data.corpora import rows_file, run_config, some_texts
@@ -158,7 +159,30 @@ def test_torchs_own_generator_is_left_alone(stream: Stream, workers: int) -> Non
 
 
 def test_the_length_is_the_same_wherever_it_begins(stream: Stream) -> None:
-    assert [len(loader(stream, Noisy(), Rows(8), first)) for first in (0, 1000)] == [ENDLESS, ENDLESS]
+    assert [len(loader(stream, Noisy(), Rows(8), first, workers=2)) for first in (0, 1000)] == [ENDLESS, ENDLESS]
+
+
+@pytest.mark.parametrize(("tokens", "ahead"), [(2**20, MOST_AHEAD), (3 * 8 * 16, 3), (1, 1)])
+def test_without_workers_some_steps_are_prepared_at_a_time_fewer_where_they_are_large(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, tokens: int, ahead: int
+) -> None:
+    monkeypatch.setattr(loaders, "TOKENS_AHEAD", tokens)
+    asked = []
+    method = Noisy()
+    method.prepare = lambda sequences, randomness: asked.append(int(sequences.places_B[0]))
+    next(iter(loader(stream, method, Rows(8), first_step=5)))
+    assert asked == [8 * (5 + step) for step in range(ahead)]
+
+
+def test_no_step_is_prepared_beyond_the_planned_ones_before_it_is_asked_for(stream: Stream) -> None:
+    asked = []
+    method = Noisy()
+    method.prepare = lambda sequences, randomness: asked.append(int(sequences.places_B[0]))
+    batches = iter(loader(stream, method, Rows(8), first_step=5, planned=7))
+    next(batches)
+    assert asked == [8 * 5, 8 * 6]
+    next(batches), next(batches)
+    assert asked == [8 * 5, 8 * 6, 8 * 7]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
