@@ -71,7 +71,7 @@ def preferred(runs: str, name: str, *overrides: str, sought: str, before: str | 
             share[when] = found[measure]["value"] if measure else 0.5
         margin = found["preference_margin"]
         print(
-            f"{name} {which:<8} {share[which]:.1%} ± {found[sought]['stderr']:.1%} of {found[sought]['n']} pairs, "
+            f"{name} {which:<8} {share[which]:.1%} ± {found[sought]['stderr']:.1%} of {found[sought]['n']:.0f} pairs, "
             f"before {share['before']:.1%}; margin {margin['value']:+.3f} ± {margin['stderr']:.3f}", flush=True,
         )  # fmt: skip
     return share["after"] - share["before"] >= 0.1 > share["control"] - share["before"]

@@ -56,7 +56,7 @@ class Method(Protocol):
     place), so that what a prompt is answered depends neither on micro-batches nor on ranks.
     ``measures(model, batch) → {name: (sum, count)}``: what is told of held-out batches beside the loss.
     ``told``: names of terms that are counted like the others and told, in metrics.jsonl and of held-out batches, but
-    are no part of the loss.
+    are no part of the loss. The first two stand beside the loss while it trains.
     """
 
     def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:

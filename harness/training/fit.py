@@ -87,6 +87,7 @@ def fit(
 
     loop = build_loop(job, world, begins=start is None, told=told)
     loop.interrupted = lambda: interrupt.heard is not None
+    shown.told = loop.told
     loop.left_out = list(left_out)
     if start and loop.beside:
         check_base(start[1], loop.beside)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
 #: Seconds between two lines where stderr is no terminal.
 LINE_EVERY = 10.0
+#: So much of what a method tells stands beside the loss.
+MOST_TOLD = 2
 
 
 class Progress:
-    """Loss, tokens per second, MFU and time left of one run. `shown=False` shows nothing (a child process)."""
+    """Loss, tokens per second, MFU and time left of one run, and the first that its method tells. `shown=False` shows
+    nothing (a child process)."""
 
     def __init__(self, name: str, steps: int, shown: bool = True) -> None:
         self.name, self.steps, self.shown = name, steps, shown
+        self.told: Sequence[str] = ()  #: the names of what the method tells, in its order
         self._bar: Any = None
         self._task: Any = None
         self._first: tuple[float, int] | None = None
@@ -23,17 +28,9 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self.shown and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-
-            columns = (
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"), TimeRemainingColumn(),
-            )  # fmt: skip
-            self._bar = Bar(*columns, console=Console(stderr=True), refresh_per_second=4)
+            self._bar = _bar()
             self._bar.start()
-            self._task = self._bar.add_task(self.name, total=self.steps, figures="")
+            self._task = self._bar.add_task(self.name, total=self.steps, figures="", told="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -58,10 +55,12 @@ class Progress:
         """A new row of metrics."""
         if not self.shown:
             return
-        figures = f"loss {row['loss']:.3f}, {_short(row['tokens_per_second'])} tokens/s, MFU {row['mfu']:.0%}"
+        loss, rate = f"loss {row['loss']:.3f}", f"{_short(row['tokens_per_second'])} tokens/s, MFU {row['mfu']:.0%}"
+        told = [f"{name.replace('_', ' ')} {row[name]:.3g}" for name in self.told[:MOST_TOLD]]
         if self._bar is not None:
-            self._bar.update(self._task, completed=row["step"], figures=figures)
+            self._bar.update(self._task, completed=row["step"], figures=f"{loss}, {rate}", told=", ".join(told))
             return
+        figures = ", ".join([loss, *told, rate])
         now = time.monotonic()
         self._first = self._first or (now, row["step"])
         if row["step"] == self.steps or now - self._line_at >= LINE_EVERY:
@@ -74,6 +73,24 @@ class Progress:
         if step <= first:  # rolled back
             return ""
         return f", {(self.steps - step) * (now - since) / (step - first):.0f} s left"
+
+
+def _bar() -> Any:
+    """With a line below it for what is told: beside the rest it would not fit into 80 columns."""
+    from rich.console import Console, RenderableType
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Bar(Progress):
+        def get_renderables(self) -> Iterable[RenderableType]:
+            yield from super().get_renderables()
+            yield from (Text(f"  {task.fields['told']}") for task in self.tasks if task.fields["told"])
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    return Bar(*columns, console=Console(stderr=True), refresh_per_second=4)
 
 
 def _short(number: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.text import Text
 
 from harness.training import peak as peaks
 from harness.training import progress as progresses
@@ -42,6 +43,33 @@ def test_on_a_terminal_there_is_a_bar(capsys: pytest.CaptureFixture[str], monkey
     assert "a line that stays" in err
     assert "20/50" in err
     assert "loss 3.142, 41 k tokens/s, MFU 15%" in err
+
+
+TOLD = {"preference_accuracy": 0.62512, "preference_margin": -0.00031, "policy_accuracy": 0.7}
+
+
+def test_the_first_two_of_what_a_method_tells_stand_beside_the_loss(capsys: pytest.CaptureFixture[str]):
+    with Progress("abc", 50) as shown:
+        shown.told = tuple(TOLD)
+        shown.show({**row(20), **TOLD})
+    line = "loss 3.142, preference accuracy 0.625, preference margin -0.00031, 41 k tokens/s, MFU 15%"
+    assert capsys.readouterr().err == f"abc: step 20 of 50, {line}\n"
+
+
+def test_on_a_terminal_of_80_columns_all_of_it_is_seen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    with Progress("0123456789ab", 50_000) as shown:
+        shown.told = tuple(TOLD)
+        shown.show({**row(20_000), **TOLD})
+    *_, first, second = Text.from_ansi(capsys.readouterr().err).plain.rstrip().splitlines()
+    first = first.rpartition("0123456789ab")[2]
+    assert len("0123456789ab" + first) <= 80
+    assert "20000/50000 loss 3.142, 41 k tokens/s, MFU 15% -:--:--" in first
+    assert second.split("  ")[-1].strip() == "preference accuracy 0.625, preference margin -0.00031"
+    assert len(second) <= 80
 
 
 def test_a_child_process_shows_nothing(capsys: pytest.CaptureFixture[str]):

@@ -2,6 +2,7 @@
 and kills between and during rollouts."""
 
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,16 @@ def test_what_is_told_stands_in_every_row_and_of_held_out_prompts_in_the_result(
     assert result["held_out_measures"].keys() == set(TOLD)
     assert 0 < result["held_out_measures"]["reward"]["value"] < 2
     assert result["held_out_measures"]["reward"]["n"] % 4 == 0
+
+
+def test_a_person_sees_reward_and_divergence_while_it_trains(
+    parent: Parent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    of = rollouts(parent, steps=1)
+    with run_dir(tmp_path / "run", of.config).lease() as held:
+        train(of, held)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "step 1 of 1" in line)
+    assert re.search(r"loss \S+, reward \S+, kl \S+, .* tokens/s", line)
 
 
 def test_rows_are_means_since_the_row_before(parent: Parent, tmp_path: Path):

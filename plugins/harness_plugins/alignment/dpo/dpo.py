@@ -23,6 +23,8 @@ class DirectPreferenceOptimisation:
     A batch has 2·B rows: the prompts with their better answers, then with their worse ones.
     """
 
+    told = ("preference_accuracy", "preference_margin", "policy_accuracy", "reference_accuracy")
+
     def __init__(
         self,
         beta: float,
@@ -49,27 +51,23 @@ class DirectPreferenceOptimisation:
         )
 
     def counts(self, batch: Batch) -> dict[str, float]:
-        return {"dpo": float(len(batch.extra["reference_BA"]))}
+        return dict.fromkeys(("dpo", *self.told), float(len(batch.extra["reference_BA"])))
 
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        """The loss, and what is told: preference_accuracy, the share of pairs with a positive margin, against the
+        reference; preference_margin, its mean, in units of reward; policy_accuracy and reference_accuracy, the shares
+        of pairs whose better answer is the likelier one under the policy, and under the reference."""
         policy_BA, auxiliary = self._policy(model, batch)
-        margins_B = self._margins(policy_BA, batch)
+        margins_B, reference_BA = self._margins(policy_BA, batch), batch.extra["reference_BA"]
         losses_B = -(1 - self.label_smoothing) * F.logsigmoid(margins_B)
         losses_B = losses_B - self.label_smoothing * F.logsigmoid(-margins_B)
-        return {"dpo": losses_B.sum().float(), **auxiliary}
-
-    def measures(self, model: Any, batch: Batch) -> dict[str, tuple[float, float]]:
-        """preference_accuracy: share of pairs with a positive margin, against the reference; preference_margin: its
-        mean, in units of reward. policy_accuracy, reference_accuracy: shares of pairs whose better answer is the
-        likelier one under the policy, and under the reference."""
-        policy_BA, _ = self._policy(model, batch)
-        margins_B, reference_BA, pairs = self._margins(policy_BA, batch), batch.extra["reference_BA"], len(policy_BA)
-        return {
-            "preference_accuracy": (float((margins_B > 0).sum()), pairs),
-            "preference_margin": (float(margins_B.sum()), pairs),
-            "policy_accuracy": (float((policy_BA[:, 0] > policy_BA[:, 1]).sum()), pairs),
-            "reference_accuracy": (float((reference_BA[:, 0] > reference_BA[:, 1]).sum()), pairs),
+        told = {
+            "preference_accuracy": (margins_B > 0).sum(),
+            "preference_margin": margins_B.sum(),
+            "policy_accuracy": (policy_BA[:, 0] > policy_BA[:, 1]).sum(),
+            "reference_accuracy": (reference_BA[:, 0] > reference_BA[:, 1]).sum(),
         }
+        return {"dpo": losses_B.sum().float(), **told, **auxiliary}
 
     def _policy(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The log-probability of each answer, float64 (pairs, answers), and the body's auxiliary losses."""

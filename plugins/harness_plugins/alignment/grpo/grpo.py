@@ -37,7 +37,7 @@ class GroupRelative:
         self.config, self.sequence_length, self.examples = config, setting.sequence_length, setting.examples
         self.tokenizer, self._frozen = setting.tokenizer, setting.frozen
         self.sampler, self.reward = config.sampler().build(), config.reward.build(setting.tokenizer)
-        self.told = ("reward", "no_spread", "length", "ended", "entropy", *(["kl"] if config.beta else []))
+        self.told = ("reward", *(["kl"] if config.beta else []), "length", "ended", "no_spread", "entropy")
         if config.beta:
             self.reference  # noqa: B018  # whether it can be read is known before the first step
 

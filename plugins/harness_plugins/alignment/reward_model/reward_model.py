@@ -18,6 +18,8 @@ class RewardModel:
     since nothing in them is foretold.
     """
 
+    told = ("preference_accuracy", "preference_margin")
+
     def __init__(self, sequence_length: int) -> None:
         self.sequence_length = sequence_length
 
@@ -34,21 +36,15 @@ class RewardModel:
         )
 
     def counts(self, batch: Batch) -> dict[str, float]:
-        return {"reward_model": len(batch.places_B) / ANSWERS}
+        return dict.fromkeys(("reward_model", *self.told), len(batch.places_B) / ANSWERS)
 
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        """The loss, and what is told: preference_accuracy, the share of pairs whose better answer has the higher
+        reward; preference_margin, the mean difference of the rewards."""
         rewards_BA, auxiliary = self._rewards(model, batch)
-        return {"reward_model": -F.logsigmoid(rewards_BA[:, 0] - rewards_BA[:, 1]).sum(), **auxiliary}
-
-    def measures(self, model: Any, batch: Batch) -> dict[str, tuple[float, float]]:
-        """preference_accuracy: share of pairs whose better answer has the higher reward; preference_margin: the mean
-        difference of the rewards."""
-        rewards_BA, _ = self._rewards(model, batch)
         margins_B = rewards_BA[:, 0] - rewards_BA[:, 1]
-        return {
-            "preference_accuracy": (float((margins_B > 0).sum()), len(margins_B)),
-            "preference_margin": (float(margins_B.sum()), len(margins_B)),
-        }
+        told = {"preference_accuracy": (margins_B > 0).sum(), "preference_margin": margins_B.sum()}
+        return {"reward_model": -F.logsigmoid(margins_B).sum(), **told, **auxiliary}
 
     def _rewards(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The reward of each answer, float32 (pairs, answers), and the body's auxiliary losses."""
