@@ -25,7 +25,9 @@ class Renderer:
     conversation, and of a preference's first answer, `ANSWER`; of the n-th answer, `ANSWER` + n."""
 
     def __init__(self, tokenizer: Tokenizer, template: str) -> None:
+        """Raises UserError where nothing would say that an answer ends."""
         assert template in TEMPLATES
+        ends(tokenizer, template)
         self.tokenizer, self.template = tokenizer, template
 
     def __call__(self, examples: Sequence[Example]) -> list[tuple[np.ndarray, np.ndarray | None]]:
@@ -69,6 +71,35 @@ class Renderer:
         return f"{'' if place == 0 else chr(10) * 2}{speaker.capitalize()}: "
 
 
+def ends(tokenizer: Any, template: str | None) -> frozenset[int]:
+    """The tokens that end an answer: the end token, and the mark of the tokenizer's own template where that is asked
+    for (ChatML's ``<|im_end|>``). Raises UserError where that has none of one token, which could be waited for."""
+    if template != "tokenizer":
+        return frozenset({tokenizer.end})
+    written = behind(tokenizer)
+    tokens, mark = tokenizer.encode_all([f"An answer.{written}", written.strip()])
+    if tokenizer.end in tokens:
+        return frozenset({tokenizer.end})
+    if len(mark) != 1 or mark[0] not in tokens[1:]:
+        raise UserError(
+            f"data.template=tokenizer: behind an answer the tokenizer's chat template writes {written!r}, which is no "
+            "single token: nothing that is generated could be seen to end. Say data.template=chat, or plain, which end "
+            "an answer with the end token."
+        )
+    return frozenset({tokenizer.end, mark[0]})
+
+
+def behind(tokenizer: Any) -> str:
+    """What the tokenizer's own template writes behind an answer. Raises UserError where it has no template."""
+    if not hasattr(tokenizer, "chat"):
+        raise UserError(
+            "data.template=tokenizer needs a tokenizer that has a chat template, such as that of a chat model's "
+            "folder. Say data.template=chat, or plain."
+        )
+    written: str = tokenizer.chat([Turn("user", "A question?"), Turn("assistant", "An answer.")], asks=False)
+    return written.rpartition("An answer.")[2]
+
+
 def longest(parts_E: np.ndarray) -> int:
     """Tokens of an example's prompt and its longest answer."""
     counts = np.bincount(parts_E, minlength=3)
@@ -78,11 +109,6 @@ def longest(parts_E: np.ndarray) -> int:
 
 def _by_tokenizer(tokenizer: Any, example: Example) -> list[Piece]:
     """The turns as the tokenizer's own template writes them. What it adds behind an answer is the answer's."""
-    if not hasattr(tokenizer, "chat"):
-        raise UserError(
-            "data.template=tokenizer needs a tokenizer that has a chat template, such as that of a chat model's "
-            "folder. Say data.template=chat, or plain."
-        )
     pieces, turns, written = [], example.turns, ""
     for place, turn in enumerate(turns):
         if turn.speaker == "assistant":

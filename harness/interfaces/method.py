@@ -29,14 +29,15 @@ SEQUENCES, EXAMPLES, PACKED = "sequences", "examples", "packed"
 class Setting:
     """What a method is built in.
 
-    tokenizer: a `Tokenizer`. sequence_length: tokens of a batch's row. frozen: role of a parent to its `Model`, in eval
-    mode, on the training device, without gradients. log_probabilities: role of a parent to a function of the sources_B
-    and numbers_B of `Sequences`, which looks up the log-probability of each answer under it, in nats, float64 (rows,
-    answers): computed once for all runs that ask for the same, and mapped. examples: sources and numbers, as
-    `Sequences` has them, to the examples themselves.
+    tokenizer: a `Tokenizer`. template: how examples are written out (data.template). sequence_length: tokens of a
+    batch's row. frozen: role of a parent to its `Model`, in eval mode, on the training device, without gradients.
+    log_probabilities: role of a parent to a function of the sources_B and numbers_B of `Sequences`, which looks up the
+    log-probability of each answer under it, in nats, float64 (rows, answers): computed once for all runs that ask for
+    the same, and mapped. examples: sources and numbers, as `Sequences` has them, to the examples themselves.
     """
 
     tokenizer: Any
+    template: str = "plain"
     attend_across_documents: bool = True
     sequence_length: int = 0
     frozen: Callable[[str], Any] | None = None

@@ -210,13 +210,15 @@ class LanguageModel(TemplateLM):
         return [postprocess_generated_text(self._text(tokens), until, None) for tokens in generated]
 
     def _stop(self, until: list[str]) -> Callable[[list[int]], bool]:
-        """Whether a row has ended: at the end token, or when a stop text has just been completed. A token is at least
-        one byte, so that only so many of the last ones need to be decoded."""
+        """Whether a row has ended: at the end token, at a stop text that is a token (a special one decodes to nothing),
+        or when a stop text has just been completed. A token is at least one byte, so that only so many of the last
+        ones need to be decoded."""
+        marks = {tokens[0] for text in until if len(tokens := self.encoder.encode(text)) == 1} | {self.eot_token_id}
         tail = max((len(text.encode()) for text in until), default=0)
 
         def ended(row: list[int]) -> bool:
-            if row[-1] == self.eot_token_id or not until:
-                return row[-1] == self.eot_token_id
+            if row[-1] in marks or not until:
+                return row[-1] in marks
             text = self.encoder.decode(row[-tail:])
             return any(stop in text for stop in until)
 

@@ -91,6 +91,7 @@ def setting(job: TrainingJob, told: Callable[[int, int], None] = lambda done, to
     data = job.config.data
     return Setting(
         tokenizer=job.dataset.tokenizer,
+        template=data.template,
         attend_across_documents=data.attend_across_documents,
         sequence_length=data.sequence_length,
         frozen=lambda role: _frozen(job, role),

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from harness.cli import Verb
 from harness.errors import UserError
@@ -18,7 +18,7 @@ from harness.verbs.under_hydra import Task, carry_out
 
 def generate(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, GenerateConfig, only=("sampler",)))
+        print(verb_help(verb.usage, verb.summary, GenerateConfig, only=("sampler",), words=words))
         return 0
     # The prompt is text as it stands: Hydra would read commas and brackets in it.
     own, words = settings(words, {"prompt": ""})
@@ -29,6 +29,7 @@ def go_on(config: GenerateConfig) -> None:
     """Prints what the model makes of the prompt, token by token. The same seed gives the same text."""
     import torch
 
+    from harness.data.examples import ends
     from harness.decoding.generate import generate as decode
     from harness.rundir import open_run
     from harness.training.train import load_model
@@ -43,7 +44,7 @@ def go_on(config: GenerateConfig) -> None:
     # As in scoring: what the tokenizer opens every text with, and before nothing the token that begins a document.
     before = [*getattr(tokenizer, "opening", ()), *tokenizer.encode(prompt)]
     before = before or [getattr(tokenizer, "start", tokenizer.end)]
-    shown = Shown(lambda tokens: tokenizer.decode([*before, *tokens]), tokenizer.end)
+    shown = Shown(lambda tokens: tokenizer.decode([*before, *tokens]), ends(tokenizer, made_by.data.template))
     decode(
         model.to(device),
         [before],
@@ -65,19 +66,19 @@ def _text(prompt: str) -> str:
 
 
 class Shown:
-    """Prints new text as tokens come, never half a letter; says when the end token has come.
+    """Prints new text as tokens come, never half a letter; says when an end has come.
 
-    decode: new tokens to the whole text, the prompt's included. end: the token that ends a document.
+    decode: new tokens to the whole text, the prompt's included. ends: the tokens that end it.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], end: int) -> None:
-        self.decode, self.end = decode, end
+    def __init__(self, decode: Callable[[Sequence[int]], str], ends: Collection[int]) -> None:
+        self.decode, self.ends = decode, ends
         self.text = self.printed = decode([])
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # a terminal may know fewer letters than the model
 
     def __call__(self, tokens: list[int]) -> bool:
-        if tokens[-1] == self.end:
+        if tokens[-1] in self.ends:
             return True
         self.text = self.decode(tokens)
         # The bytes of a letter may come in several tokens; until they are whole they decode to U+FFFD.

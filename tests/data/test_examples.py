@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from harness.data.examples import Renderer, longest
+from harness.data.examples import Renderer, ends, longest
 from harness.errors import UserError
 from harness.interfaces.batch import ANSWER, CONTEXT
 from harness.interfaces.corpus import Example, Turn, example
@@ -45,24 +45,28 @@ def test_chat_says_who_speaks_and_learns_only_what_the_assistant_says() -> None:
 
 
 class Chatty(Bytes):
-    """A tokenizer with a template of its own, which ends the assistant's turns by a line of dots."""
+    """A tokenizer with a template of its own, which ends the assistant's turns by a mark and a new line."""
+
+    mark = "~"
 
     def chat(self, turns, asks):
-        said = "".join(f"[{t.speaker[0]}]{t.text}" + ("...\n" if t.speaker == "assistant" else "") for t in turns)
+        said = "".join(
+            f"[{t.speaker[0]}]{t.text}" + (f"{self.mark}\n" if t.speaker == "assistant" else "") for t in turns
+        )
         return said + "[a]" * asks
 
 
 def test_the_tokenizer_s_template_is_taken_as_it_is() -> None:
     assert written("tokenizer", TALK, Chatty()) == [
         ("[s]s[u]u[a]", CONTEXT),
-        ("A...\n", ANSWER),
+        ("A~\n", ANSWER),
         ("[u]v[a]", CONTEXT),
-        ("B...\n", ANSWER),
+        ("B~\n", ANSWER),
     ]
     assert written("tokenizer", PAIR, Chatty()) == [
         ("[u]u[a]", CONTEXT),
-        ("good...\n", ANSWER),
-        ("bad!!...\n", ANSWER + 1),
+        ("good~\n", ANSWER),
+        ("bad!!~\n", ANSWER + 1),
     ]
 
 
@@ -95,6 +99,23 @@ def test_many_are_written_as_each_alone() -> None:
 def test_a_preference_is_as_long_as_its_prompt_with_the_longer_answer() -> None:
     lengths = [longest(parts) for _, parts in Renderer(Bytes(), "plain")([PAIR, TALK])]
     assert lengths == [len("u") + len("bad!!#"), len("suA#vB#")]
+
+
+def test_an_answer_ends_at_the_end_token_and_at_the_mark_of_the_template_that_wrote_it() -> None:
+    assert ends(Chatty(), "plain") == ends(Chatty(), "chat") == {256}
+    assert ends(Chatty(), "tokenizer") == {256, ord("~")}
+
+
+@pytest.mark.parametrize("mark", ["...", ""])
+def test_a_template_whose_mark_is_no_token_is_refused(mark: str) -> None:
+    class Dotty(Chatty):
+        pass
+
+    Dotty.mark = mark
+    with pytest.raises(
+        UserError, match=rf"behind an answer .* writes '{mark}\\n', which is no single token.*template=chat"
+    ):
+        Renderer(Dotty(), "tokenizer")
 
 
 def test_a_tokenizer_without_a_chat_template_is_told() -> None:

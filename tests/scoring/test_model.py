@@ -240,6 +240,22 @@ def test_texts_are_opened_as_lm_eval_opens_them(opening: tuple[Any, Any]) -> Non
     assert ours.generate_until(asked) == theirs.generate_until(asked, disable_tqdm=True)
 
 
+def test_a_stop_text_that_is_a_special_token_stops(opening: tuple[Any, Any]) -> None:
+    """It decodes to nothing, so that no text would show it."""
+    live, steps = config_from_transformers(their_model("llama").config.to_dict()).build(VOCABULARY), []
+    only = torch.nn.functional.one_hot(torch.tensor(opening[1].start), VOCABULARY) * 1e9
+
+    def always(head: Any, inputs: Any, logits: torch.Tensor) -> torch.Tensor:
+        steps.append(logits)
+        return logits + only
+
+    live.heads["language_model"].register_forward_hook(always)
+    for until, expected in (["<s>"], 1), ([], 1 + 5):
+        asked = requests("generate_until", ("def x", {"until": until, "max_gen_toks": 5}))
+        assert LanguageModel(live, Encoder(opening[1]), LENGTH).generate_until(asked) == [""]
+        assert len(steps) == expected
+
+
 def test_a_whole_text_is_opened_once(opening: tuple[Any, Any]) -> None:
     """Unlike lm-eval, which has the model foretell a second <s> after the first."""
     model = their_model("llama")

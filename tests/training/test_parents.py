@@ -13,6 +13,7 @@ from small_runs import trained as carried_out
 from harness.errors import UserError
 from harness.rundir import RunDir
 from harness.training.job import Parent
+from harness.training.parents import setting
 from harness.training.train import load_model
 
 TRUNK, DECAY = 20, 10
@@ -124,6 +125,10 @@ def test_an_init_takes_the_weights_and_nothing_else(trunk: RunDir, text: Path, t
     assert all(torch.equal(before[name], after[name]) for name in before)
     (row,) = RunDir(tmp_path / "child").metrics()
     assert row["step"] == 1
+
+
+def test_a_method_is_told_how_examples_are_written(text: Path):
+    assert setting(job(config(text, data={"template": "chat"}), 1)).template == "chat"
 
 
 def test_an_init_says_where_its_architecture_computes_something_else(

@@ -95,7 +95,7 @@ class Stream(io.StringIO):
 def shown(monkeypatch, tokens, before=(), terminal=False):
     stream, bytes_ = Stream(terminal), plugin_config("tokenizer", "bytes", "tokenizer").train(())
     monkeypatch.setattr(sys, "stdout", stream)
-    one = Shown(lambda new: bytes_.decode([*before, *new]), bytes_.end)
+    one = Shown(lambda new: bytes_.decode([*before, *new]), {bytes_.end})
     ended = [one(list(tokens[: n + 1])) for n in range(len(tokens))]
     one.finish()
     return stream.pieces, ended

@@ -32,11 +32,12 @@ def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     prompts.register(monkeypatch)
 
 
-def grpo(reference: Any = None, reward: str = "letters", **options: Any) -> Any:
+def grpo(reference: Any = None, reward: str = "letters", tokenizer: Any = BYTES, **options: Any) -> Any:
     values = {"name": "grpo", "reward": reward, "group": GROUP, "max_new_tokens": NEW, **options}
     return plugin_config("method", values, "method").build(
         Setting(
-            tokenizer=BYTES,
+            tokenizer=tokenizer,
+            template="plain" if tokenizer is BYTES else "tokenizer",
             sequence_length=LENGTH,
             frozen=lambda role: {"reference": reference}[role],
             examples=lambda sources, numbers: [next(CORPUS.read(number, number + 1)) for number in numbers],
@@ -44,17 +45,17 @@ def grpo(reference: Any = None, reward: str = "letters", **options: Any) -> Any:
     )
 
 
-def model(transformer: Any, seed: int = 0, end: float = 0.0) -> Any:
-    """Far from even in what it writes, in float64. end: added to the logit that ends a completion."""
+def model(transformer: Any, seed: int = 0, end: float = 0.0, token: int = BYTES.end) -> Any:
+    """Far from even in what it writes, in float64. end: added to the logit of the token that ends a completion."""
     torch.manual_seed(seed)
     made = transformer(init_std=0.3, init_scale_residual=False).build(BYTES.size).double().eval()
     if end:
-        made.heads["language_model"].register_forward_hook(lambda head, inputs, logits: logits + end * end_logit())
+        made.heads["language_model"].register_forward_hook(lambda head, inputs, logits: logits + end * one(token))
     return made
 
 
-def end_logit() -> torch.Tensor:
-    return torch.nn.functional.one_hot(torch.tensor(BYTES.end), BYTES.size).double()
+def one(token: int) -> torch.Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(token), BYTES.size).double()
 
 
 def sequences(numbers: list[int]) -> Sequences:
@@ -111,6 +112,26 @@ def test_rewards_are_told_of_the_prompts_text_the_completion_without_its_end_and
     for (prompt, new), given_reward in zip(completions(batch), batch.extra["rewards_B"].tolist(), strict=True):
         text, said = bytes(prompt).decode(), BYTES.decode([token for token in new if token != BYTES.end])
         assert given_reward == pytest.approx(prompts.letters(text, said, {"wanted": text[0]}))
+
+
+class Chatty(type(BYTES)):
+    """Its template ends answers by a mark that is not the end token."""
+
+    def chat(self, turns: Any, asks: bool) -> str:
+        return "".join(f"{turn.text}~\n" for turn in turns)
+
+
+def test_rollouts_end_at_the_mark_of_the_template_too(transformer):
+    policy = model(transformer, end=3.0, token=ord("~"))
+    method = grpo(policy, tokenizer=Chatty())
+    said = []
+    method.reward = lambda prompt, completion, fields: said.append(completion) or 0.0
+    batch = rollouts(method, policy, [3, 8])
+    rows = [new for _, new in completions(batch)]
+    assert all(ord("~") not in new[:-1] for new in rows)
+    assert batch.extra["ended_B"].tolist() == [float(new[-1] in (ord("~"), BYTES.end)) for new in rows]
+    assert 0 < sum(new[-1] == ord("~") for new in rows) < len(rows)
+    assert not any("~" in completion for completion in said), "the mark is no part of what is judged"
 
 
 def test_a_reward_is_told_of_the_turn_that_is_answered(transformer):

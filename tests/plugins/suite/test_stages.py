@@ -174,6 +174,19 @@ def test_what_is_generated_is_rewarded_with_its_own_prompt_and_the_same_each_tim
     assert greedy != once
 
 
+def test_what_is_generated_ends_at_the_mark_of_the_template(model: Model, tokenizer: Any):
+    class Chatty(type(tokenizer)):
+        def chat(self, turns: Any, asks: bool) -> str:
+            return "".join(f"{turn.text}e\n" for turn in turns)
+
+    suite = of(prompts=Sums(name="sums", holds=PROMPTS), reward=Length(name="length"), template="tokenizer")
+    _, samples = scores(suite, model, Chatty())
+    said = [sample["responses"][0] for sample in samples["reward"]]
+    assert not any("e" in text for text in said)
+    _, samples = scores(of(prompts=suite.prompts, reward=suite.reward), model, tokenizer)
+    assert any("e" in sample["responses"][0] for sample in samples["reward"])
+
+
 def test_documents_are_asked_about_as_suite_offline_does(model: Model, tokenizer: Any):
     found, samples = scores(of(text=Sums(name="sums"), problems=2), model, tokenizer)
     assert {task for task, _ in found} == {"held_out_sums", "copy", "induction", "addition"}

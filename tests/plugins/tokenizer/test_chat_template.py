@@ -1,14 +1,16 @@
 """Chat templates of a Hugging Face folder: rendered as `transformers` does, in a sandbox, and kept with the run."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from harness.config import plugin_config
-from harness.data.examples import Renderer
+from harness.data.examples import Renderer, ends
 from harness.errors import UserError
+from harness.interfaces.batch import ANSWER
 from harness.interfaces.corpus import Turn, example
 
 CHATML = """{{ bos_token }}{% for message in messages %}
@@ -22,12 +24,12 @@ GENERATION = CHATML.replace("{{-", "{% generation %}{{-").replace("-}}", "-}}{% 
 TURNS = [Turn("system", "é"), Turn("user", 'a <b> "c"'), Turn("assistant", "d"), Turn("user", "e")]
 
 
-def folder(path: Path, template: object = CHATML, file: str | None = None) -> Path:
-    """A tokenizer of bytes with <s> and </s>, with a template in its settings or in a file of its own."""
+def folder(path: Path, template: object = CHATML, file: str | None = None, marks: Sequence[str] = ()) -> Path:
+    """A tokenizer of bytes with <s>, </s> and other marks, with a template in its settings or in a file of its own."""
     tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))  # fmt: skip
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken("<s>"), AddedToken("</s>")])
+    tokenizer.add_special_tokens([AddedToken(mark) for mark in ("<s>", "</s>", *marks)])
     path.mkdir()
     tokenizer.save(str(path / "tokenizer.json"))
     settings = {"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}
@@ -91,6 +93,33 @@ def test_what_is_learned_of_a_conversation_is_what_the_assistant_says_and_its_en
         [t for t, p in zip(tokens, parts, strict=True) if p], skip_special_tokens=False
     )
     assert learned == "b</s>\nd</s>\n"
+
+
+CHAT_ML = """{% for message in messages %}
+    {{- '<|im_start|>' + message.role + '\n' + message['content'] + '<|im_end|>\n' -}}
+{% endfor %}
+{% if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' -}}
+{% endif %}
+"""
+
+
+def test_a_mark_that_is_not_the_end_token_ends_answers_too(tmp_path: Path) -> None:
+    """As with Qwen, whose base models end documents by another token."""
+    here = folder(tmp_path / "t", CHAT_ML, marks=("<|im_start|>", "<|im_end|>"))
+    tokenizer = load(here)
+    (mark,) = tokenizer.encode("<|im_end|>")
+    assert ends(tokenizer, "tokenizer") == {tokenizer.end, mark}
+    told = example("x", [Turn("user", "a"), Turn("assistant", "b")])
+    ((tokens, parts),) = Renderer(tokenizer, "tokenizer")([told])
+    assert mark in tokens[parts == ANSWER], "it is learned"
+    with pytest.raises(UserError, match=r"writes '<\|im_end\|>\\n', which is no single token"):
+        Renderer(load(folder(tmp_path / "without", CHAT_ML)), "tokenizer")
+
+
+def test_a_template_s_own_end_token_is_the_end(tmp_path: Path) -> None:
+    tokenizer = load(folder(tmp_path / "t"))
+    assert ends(tokenizer, "tokenizer") == {tokenizer.end}
 
 
 def test_both_answers_of_a_preference_follow_the_same_prompt(tmp_path: Path) -> None:

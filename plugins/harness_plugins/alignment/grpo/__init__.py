@@ -26,7 +26,7 @@ class GrpoConfig(AlignmentConfig):
 
     reward: Any = slot("reward", "what a program thinks of a completion")
     group: int = option(8, "completions of each prompt", minimum=2)
-    max_new_tokens: int = option(32, "tokens of a completion, at most; the end token ends it before", minimum=1)
+    max_new_tokens: int = option(32, "tokens of a completion, at most; the end of an answer ends it before", minimum=1)
     temperature: float = option(1.0, "divides the logits, of what is sampled and of what is learned")
     top_k: int | None = option(None, "likeliest tokens that are sampled from; null: all", minimum=1)
     top_p: float | None = option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness.data.examples import ends
 from harness.decoding.generate import generate
 from harness.errors import RunFailed
 from harness.interfaces.batch import PADDING, Batch, Randomness, Sequences
@@ -36,6 +37,7 @@ class GroupRelative:
         assert setting.examples is not None
         self.config, self.sequence_length, self.examples = config, setting.sequence_length, setting.examples
         self.tokenizer, self._frozen = setting.tokenizer, setting.frozen
+        self.ends = ends(setting.tokenizer, setting.template)
         self.sampler, self.reward = config.sampler().build(), config.reward.build(setting.tokenizer)
         self.told = ("reward", *(["kl"] if config.beta else []), "length", "ended", "no_spread", "entropy")
         if config.beta:
@@ -73,7 +75,7 @@ class GroupRelative:
         repeated = [prompt for prompt in prompts for _ in range(config.group)]
         completions = generate(
             model, repeated, sampler=self.sampler, max_new_tokens=config.max_new_tokens,
-            stop=(self.tokenizer.end,), generator=generators,
+            stop=self.ends, generator=generators,
         )  # fmt: skip
         made = self._rollouts(repeated, completions, self._rewards(batch, completions))
         made.places_B = batch.places_B.cpu().repeat_interleave(config.group)
@@ -85,8 +87,8 @@ class GroupRelative:
     def _rewards(self, batch: Batch, completions: Sequence[Sequence[int]]) -> list[float]:
         examples = self.examples(batch.extra["sources_B"].tolist(), batch.extra["numbers_B"].tolist())
         repeated = [example for example in examples for _ in range(self.config.group)]
-        end, decode = self.tokenizer.end, self.tokenizer.decode
-        texts = [decode([token for token in completion if token != end]) for completion in completions]
+        decode = self.tokenizer.decode
+        texts = [decode([token for token in completion if token not in self.ends]) for completion in completions]
         return [self._reward(e, text) for e, text in zip(repeated, texts, strict=True)]
 
     def _reward(self, example: Example, completion: str) -> float:
@@ -111,7 +113,7 @@ class GroupRelative:
             tokens_BS[row, :end] = torch.tensor([*prompt, *completion])
             weights_BS[row, len(prompt) : end] = 1.0
         rewards_B = torch.tensor(rewards, dtype=torch.float64)
-        ended_B = torch.tensor([row[-1] == self.tokenizer.end for row in completions]).float()
+        ended_B = torch.tensor([row[-1] in self.ends for row in completions]).float()
         extra = {
             "rewards_B": rewards_B.float(),
             "advantages_B": advantages(rewards_B, self.config.group, self.config.scale_by_std).float(),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.dataset import Documents
-from harness.data.examples import Renderer, longest
+from harness.data.examples import Renderer, behind, longest
 from harness.data.split import is_held_out
 from harness.interfaces.corpus import CorpusConfig, Example
 from harness.interfaces.suite import HeldOut
@@ -43,7 +43,8 @@ def _of_examples(config: StagesConfig, tokenizer: Any) -> dict[str, Any]:
         tasks["preferences"] = Preferences("preferences", of_two, tokenizer)
     if config.prompts is not None:
         asked = chosen("prompts", config, renderer, config.prompts, room=config.new_tokens)
-        settings = {"max_gen_toks": config.new_tokens, "until": [], **_sampling(config.temperature)}
+        until = [behind(tokenizer).strip()] if config.template == "tokenizer" else []
+        settings = {"max_gen_toks": config.new_tokens, "until": until, **_sampling(config.temperature)}
         tasks["reward"] = Generated("reward", asked, tokenizer, config.reward.build(tokenizer), settings)
     return {name: task for name, task in tasks.items() if task.test_docs()}
 
