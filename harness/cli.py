@@ -67,8 +67,8 @@ VERBS = {
     ),
     "results": Verb(
         "harness.verbs.look:results",
-        "harness results [runs=./runs] [--sql QUERY] [--csv|--json]",
-        "Query all runs and scores as one table.",
+        "harness results [runs|scores|measures|options] [runs=./runs] [--sql QUERY] [--csv|--json]",
+        "Query all runs, their scores and their measures.",
     ),
     "diff": Verb(
         "harness.verbs.diff:diff",

@@ -11,6 +11,14 @@ from harness.errors import UserError, suggest
 METHOD, METHODS = "method", ("objective", "alignment")
 
 
+class NoSuchPlugin(UserError):
+    """Nobody owns a name of a kind."""
+
+    def __init__(self, message: str, kind: str = "", name: str = "") -> None:
+        super().__init__(message)
+        self.kind, self.name = kind, name
+
+
 @dataclass(frozen=True)
 class Entry:
     """One registered Config class and the plugin that brought it."""
@@ -60,7 +68,8 @@ class Registry:
             raise UserError(
                 f"{kind}={bare} is owned by more than one distribution. Choose {both.replace(' and ', ' or ')}."
             )
-        raise UserError(f"There is no {kind} named {name}. {suggest(name, self.names(kind))}{self.trouble()}")
+        told = f"There is no {kind} named {name}. {suggest(name, self.names(kind))}{self.trouble()}"
+        raise NoSuchPlugin(told, kind, name)
 
     def get(self, kind: str, name: str) -> type:
         return self.entry(kind, name).config

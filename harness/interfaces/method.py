@@ -87,8 +87,8 @@ class MethodConfig(PluginConfig):
     reads: ClassVar[str] = DOCUMENTS
     #: The roles of parents that it leans on while it trains; one that is not given is `init`.
     leans_on: ClassVar[tuple[str, ...]] = ()
-    #: What its loss is a mean over.
-    per: ClassVar[str] = "token"
+    #: What its loss is told in: a quantity, and what it is a mean over.
+    unit: ClassVar[str] = "nats per token"
     #: Whether it generates while it trains.
     generates: ClassVar[bool] = False
 

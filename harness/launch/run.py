@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import __version__
 from harness.causes import in_words, told_in_words
-from harness.config import from_mapping, to_mapping
+from harness.config import to_mapping
 from harness.errors import UserError
 from harness.identity import code
 from harness.interfaces.suite import HeldOut, SuiteConfig
@@ -19,7 +19,7 @@ from harness.lease import LeaseLost
 from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir
-from harness.schema import RunConfig
+from harness.stored import stored_config
 from harness.training.fingerprint import followed
 from harness.training.job import TrainingJob
 
@@ -121,6 +121,7 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
             "flops_per_token": plan.training_flops,
             "vocabulary": plan.vocabulary,
             "likelihood": _likelihood(plan),
+            "loss_in": plan.config.method.unit if plan.config.method else None,
         },
         budget=_budget(plan),
     )
@@ -165,7 +166,7 @@ def held_out_of(run: RunDir, suite: SuiteConfig) -> Sequence[HeldOut]:
     has changed since: what is held out now may have been trained on. An imported run was trained on none of it here."""
     if not suite.needs_held_out():
         return []
-    config = from_mapping(RunConfig, run.config())
+    config = stored_config(run)
     config = replace(config, tokenizer=config.tokenizer.of_run(run.path / "tokenizer"))
     identity = run.manifest()["identity"]
     held_out_by, inherited = identity.get("data"), run.path / "tokenizer" if "tokenizer" in identity else None

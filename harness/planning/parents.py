@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.config import ConfigError, from_mapping
+from harness.config import ConfigError
 from harness.data.dataset import fingerprint, tokenizer_folder
 from harness.errors import UserError
 from harness.files import CHECKSUMS, is_whole, read_json
@@ -16,6 +16,7 @@ from harness.identity import flat_difference
 from harness.planning.fitting import check_beside, check_init, check_leaned_on, leans_on
 from harness.rundir import RunDir, open_run
 from harness.schema import STARTS, RunConfig
+from harness.stored import stored_config
 from harness.training.job import Parent
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def named_run(name: str, runs: str, planned: Mapping[str, Plan]) -> _Run:
         waits = plan.config.retrain or run.state() != "finished"
         return _Run(run, plan.config, plan.vocabulary, plan.steps, plan.identity["data"], waits, plan.inherited)
     run = open_run(name, runs)
-    config, manifest = from_mapping(RunConfig, run.config()), run.manifest()
+    config, manifest = stored_config(run), run.manifest()
     if "budget" not in manifest:
         raise UserError(f"run {run.id} has never been started.")
     data = manifest["identity"].get("data", "")  # an imported run has seen none

@@ -6,34 +6,46 @@ import json
 import math
 from typing import Any
 
-from harness.results.rows import Row, leaves, run_columns, run_scores
+from harness.results.columns import Row
+from harness.results.losses import why_unlike
+from harness.results.rows import leaves, run_columns, run_measures, run_scores
 from harness.rundir import RunDir
 from harness.scoring.paired import paired_error
 from harness.scoring.samples import read_samples, samples_path
 
+#: Those that are told in `loss_in`.
+LOSSES = ("held_out_loss", "train_loss")
+
 #: Columns of the table `runs` that say what a run amounts to and what came of it.
 FIGURES = (
     "state", "parameters", "non_embedding", "active", "steps", "tokens", "unique_tokens", "epochs", "flops",
-    "flops_6nd", "held_out_loss", "train_loss", "seconds", "tokens_per_second", "code",
+    "flops_6nd", "loss_in", *LOSSES, "seconds", "tokens_per_second", "code",
 )  # fmt: skip
+
+NO_DIFFERENCE: Row = {"difference": None, "stderr": None}
 
 
 def compare(a: RunDir, b: RunDir) -> dict[str, Any]:
-    """``config`` and ``fingerprint``: what differs, by dotted key; ``figures``: of the whole run; ``scores``: those
-    that both have, of each run's newest checkpoint that is scored; ``steps``: which these are.
+    """``config`` and ``fingerprint``: what differs, by dotted key; ``figures``: of the whole run; ``measures``: of
+    held-out data, those that both have; ``scores``: those that both have, of each run's newest checkpoint that is
+    scored; ``steps``: which these are. ``unlike``: why losses and measures have no difference; empty where they have.
 
     A difference is a − b, after it its standard error, from the samples they share (``paired``) or as if there were
     none. Raises UserError where a run's files are damaged.
     """
-    manifests = [run.manifest() for run in (a, b)]
-    rows = [run_columns({**m, "id": r.id, "config": r.config()}) for m, r in zip(manifests, (a, b), strict=True)]
+    manifests = [{**run.manifest(), "id": run.id, "config": run.config()} for run in (a, b)]
+    rows = [run_columns(manifest) for manifest in manifests]
+    measures = [{row["name"]: row for row in run_measures(manifest["id"], manifest)} for manifest in manifests]
+    unlike = why_unlike(*manifests)
     newest = [_newest(run) for run in (a, b)]
     return {
         "a": str(a.path),
         "b": str(b.path),
         "config": _differences(a.config(), b.config()),
         "fingerprint": _differences(*(manifest.get("fingerprint") for manifest in manifests)),
-        "figures": [_figure(name, *rows) for name in FIGURES],
+        "unlike": unlike,
+        "figures": [_figure(name, *rows, unlike) for name in FIGURES],
+        "measures": [_measure(measures[0][n], measures[1][n], unlike) for n in measures[0] if n in measures[1]],
         "steps": [next(iter(scores.values()), {}).get("checkpoint") for scores in newest],
         "scores": [_score(a, b, newest[0][key], newest[1][key]) for key in newest[0] if key in newest[1]],
     }
@@ -53,8 +65,15 @@ def _shown(values: dict[str, Any], key: str) -> str | None:
     return values[key] if isinstance(values[key], str) else json.dumps(values[key])
 
 
-def _figure(name: str, a: Row, b: Row) -> Row:
-    return {"what": name, "a": a[name], "b": b[name], **_difference(a[name], b[name], *_errors(name, a, b))}
+def _figure(name: str, a: Row, b: Row, unlike: str) -> Row:
+    comparable = name not in LOSSES or not unlike
+    found = _difference(a[name], b[name], *_errors(name, a, b)) if comparable else NO_DIFFERENCE
+    return {"what": name, "a": a[name], "b": b[name], **found}
+
+
+def _measure(a: Row, b: Row, unlike: str) -> Row:
+    found = NO_DIFFERENCE if unlike else _difference(a["value"], b["value"], a["stderr"], b["stderr"])
+    return {"measure": a["name"], "a": a["value"], "b": b["value"], **found}
 
 
 def _errors(name: str, a: Row, b: Row) -> tuple[Any, Any]:
@@ -64,7 +83,7 @@ def _errors(name: str, a: Row, b: Row) -> tuple[Any, Any]:
 def _difference(a: Any, b: Any, error_a: Any, error_b: Any) -> Row:
     """The difference of two numbers, its error as if they had nothing in common."""
     if not (isinstance(a, (int, float)) and isinstance(b, (int, float))):
-        return {"difference": None, "stderr": None}
+        return NO_DIFFERENCE
     return {"difference": a - b, "stderr": None if None in (error_a, error_b) else math.hypot(error_a, error_b)}
 
 
@@ -82,7 +101,7 @@ def _score(a: RunDir, b: RunDir, of_a: Row, of_b: Row) -> Row:
     """One line. Two kinds of likelihood are no two values of one thing, and have no difference."""
     row = {"task": of_a["task"], "metric": of_a["metric"], "a": of_a["value"], "b": of_b["value"]}
     if of_a["likelihood"] != of_b["likelihood"]:
-        return {**row, "difference": None, "stderr": None, "paired": False, "n": None}
+        return {**row, **NO_DIFFERENCE, "paired": False, "n": None}
     row |= _difference(of_a["value"], of_b["value"], of_a["stderr"], of_b["stderr"])
     paired = _paired(a, b, of_a, of_b) if row["difference"] is not None else None
     if paired is not None:

@@ -7,30 +7,52 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.results.rows import OPTIONS, RUNS, SCORES, Column, Row, option_rows, run_rows, score_rows
+from harness.results.columns import MEASURES, OPTIONS, RUNS, SCORES, Column, Row
+from harness.results.rows import measure_rows, option_rows, run_rows, score_rows
 
-#: What `harness results` shows when no SQL is given: on a terminal, and whole for --csv and --json.
+#: What `harness results` shows of the runs when no SQL is given: on a terminal, and whole for --csv and --json.
 OVERVIEW = (
-    "SELECT id, state, architecture, width, layers, non_embedding, tokens, flops_6nd, seed, "
-    "held_out_loss, held_out_stderr FROM runs ORDER BY flops_6nd, id"
+    "SELECT id, state, architecture, method, adapter, quantizer, width, layers, non_embedding, tokens, flops_6nd, "
+    "seed, held_out_loss, held_out_stderr, loss_in FROM runs ORDER BY flops_6nd, id"
 )
 EVERYTHING = "SELECT * FROM runs ORDER BY created, id"
 
-_TABLES = {"runs": (RUNS, run_rows), "scores": (SCORES, score_rows), "options": (OPTIONS, option_rows)}
+TABLES = {
+    "runs": (RUNS, run_rows),
+    "scores": (SCORES, score_rows),
+    "measures": (MEASURES, measure_rows),
+    "options": (OPTIONS, option_rows),
+}
+
+
+def tables_told() -> str:
+    """The tables and their columns, for the help."""
+    parts = []
+    for name, (columns, _) in TABLES.items():
+        widest = max(len(column.name) for column in columns)
+        parts += [f"{name}:", *(f"  {column.name:<{widest}}  {column.meaning}" for column in columns), ""]
+    return "\n".join(parts).rstrip()
+
+
+def overview(runs: str | Path) -> list[Row]:
+    """The runs as a terminal shows them, without the columns of which no run says anything."""
+    rows = query(runs, OVERVIEW)
+    said = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
+    return [{name: row[name] for name in said} for row in rows]
 
 
 def runs_table(runs: str | Path) -> list[Row]:
-    """One row for each run in the folder, with the columns of `harness.results.rows.RUNS`, by id."""
+    """One row for each run in the folder, with the columns of `harness.results.columns.RUNS`, by id."""
     return list(run_rows(runs))
 
 
 def scores_table(runs: str | Path) -> list[Row]:
-    """One row for each score of each run in the folder, with the columns of `harness.results.rows.SCORES`."""
+    """One row for each score of each run in the folder, with the columns of `harness.results.columns.SCORES`."""
     return list(score_rows(runs))
 
 
 def query(runs: str | Path, sql: str) -> list[Row]:
-    """The answer to a SQL query over the tables `runs`, `scores` and `options` of a folder of runs.
+    """The answer to a SQL query over the tables `runs`, `scores`, `measures` and `options` of a folder of runs.
 
     The query sees these tables and nothing else: neither files, nor extensions, nor this process.
     Raises UserError with DuckDB's own message.
@@ -40,7 +62,7 @@ def query(runs: str | Path, sql: str) -> list[Row]:
     import duckdb
 
     # Only the tables that the query names are read; a name inside a string costs time, not truth.
-    wanted = {name: table for name, table in _TABLES.items() if name in sql.casefold()}
+    wanted = {name: table for name, table in TABLES.items() if name in sql.casefold()}
     with duckdb.connect(config={"enable_external_access": "false"}) as connection:
         connection.execute("SET python_enable_replacements = false")
         for name, (columns, rows) in wanted.items():
@@ -64,7 +86,7 @@ def _create(connection: Any, name: str, columns: tuple[Column, ...], rows: Itera
 def _told(message: str) -> str:
     """DuckDB's message in one paragraph, without its drawing of the place, and what there is to ask."""
     said = " ".join(message.partition("\nLINE ")[0].split())
-    tables = "; ".join(f"{name} ({', '.join(c.name for c in columns)})" for name, (columns, _) in _TABLES.items())
+    tables = "; ".join(f"{name} ({', '.join(c.name for c in columns)})" for name, (columns, _) in TABLES.items())
     stop = "" if said.endswith((".", "?", "!")) else "."
     return f"The query cannot be answered. {said}{stop} The tables are {tables}."
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from harness.results.rows import Row
+from harness.results.columns import Row
 
 #: A terminal's table ends here; the other formats have no end.
 LONGEST_TABLE = 200

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.lease import alive
-from harness.results.rows import Row, run_row
+from harness.results.columns import Row
+from harness.results.rows import run_row
 from harness.rundir import RunDir
 
 _ORDER = ["running", "killed", "failed", "interrupted", "new", "finished"]
@@ -20,7 +21,7 @@ def status(runs: Iterable[RunDir]) -> list[Row]:
     """How far each run is, from its manifest and its last line of metrics: by state, the running first.
     A run whose process is gone without a word is "killed"; the command that trained it goes on with it.
 
-    Columns: id, state, step, steps, loss (nats per token; held out where the run is finished),
+    Columns: id, state, step, steps, loss (held out where the run is finished), loss_in (what it is told in),
     tokens_per_second, left (seconds at the present speed), ago (seconds since the last sign of life).
     """
     found = {run.path: row for run in runs if (row := run_row(run.path))}
@@ -42,6 +43,7 @@ def _progress(run: Row, folder: Path, lives: bool) -> Row:
         "step": step,
         "steps": run["steps"],
         "loss": run["held_out_loss"] if finished else last.get("loss"),
+        "loss_in": run["loss_in"],
         "tokens_per_second": speed,
         "left": _left(run, step, speed) if state == "running" else None,
         "ago": ago,

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness.config import from_mapping
 from harness.data.cache import digest
 from harness.errors import RunFailed, UserError
 from harness.files import CHECKSUMS, checksum
 from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.rundir import RunDir
-from harness.schema import RunConfig
 from harness.scoring.progress import Progress
+from harness.stored import stored_config
 
 if TYPE_CHECKING:
     from harness.scoring.evaluate import Prepared
@@ -48,7 +47,7 @@ def score_runs(
     """
     settings = settings_digest(suite)
     for run in runs:
-        config = from_mapping(RunConfig, run.config())
+        config = stored_config(run)
         if (config.method and config.method.likelihood is None) or "language_model" not in config.architecture.heads():
             raise UserError(f"The model of run {run.id} gives no likelihoods: no suite can score it.")
         _refuse_what_was_trained_on(run, suite)
@@ -124,7 +123,7 @@ def _score_group(
 
     from harness.scoring.evaluate import Prepared
 
-    config = from_mapping(RunConfig, group[0].run.config())
+    config = stored_config(group[0].run)
     threads = [_threads(checkpoint.run) for checkpoint in group]
     tokenizer = config.tokenizer.load(group[0].run.path / "tokenizer")
     shown.say(f"suite {suite.name}: making the tasks")
@@ -192,7 +191,7 @@ def likelihood_of(run: RunDir) -> str | None:
     said = run.manifest().get("model", {})
     if "likelihood" in said:
         return said["likelihood"]
-    return from_mapping(RunConfig, run.config()).method.likelihood
+    return stored_config(run).method.likelihood
 
 
 def _score_one(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.config import from_mapping
 from harness.data.dataset import form_of
 from harness.files import checksum, read_json, write_json
 from harness.interfaces.analysis import Finding
@@ -20,6 +19,7 @@ from harness.planning.plan import dataset
 from harness.reports.style import size
 from harness.rundir import RunDir
 from harness.schema import RunConfig
+from harness.stored import stored_config
 
 if TYPE_CHECKING:
     from harness.data.stream import Stream
@@ -38,7 +38,7 @@ def baselines_of(run: RunDir, folder: Path) -> Finding | None:
 
     None where the run reads no documents, or was not scored on held-out ones of its largest source.
     """
-    config = from_mapping(RunConfig, run.config())
+    config = stored_config(run)
     if form_of(config.corpus) != DOCUMENTS:
         return None
     task = HELD_OUT + max(config.corpus.mixture(), key=lambda source: source.weight).name

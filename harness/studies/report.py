@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.errors import UserError
 from harness.files import write_json
 from harness.interfaces.analysis import Finding
 from harness.reports.content import Report, best, rungs
@@ -47,10 +48,19 @@ def content(study: dict[str, Any], folder: Path, runs: list[RunDir]) -> Report:
     winner = best(rungs(report))
     if winner:
         run = next(run for run in runs if run.id == winner["id"])
-        compared = baselines_of(run, folder)
+        compared = _compared(run, folder, report.notes)
         report.findings += [compared] if compared else []
         report.levels = levels(run, compared)
     return report
+
+
+def _compared(run: RunDir, folder: Path, notes: list[str]) -> Finding | None:
+    """The baselines of the best run; a note where its plugins or its corpus are not here to count them by."""
+    try:
+        return baselines_of(run, folder)
+    except UserError as error:
+        notes.append(f"No baselines stand beside the scores. {error}")
+        return None
 
 
 def _curve(run: RunDir) -> list[tuple[int, int, float]]:

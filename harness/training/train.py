@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness import plugins
 from harness.causes import in_words
-from harness.config import from_mapping
 from harness.errors import UserError
 from harness.files import is_whole
 from harness.lease import LeaseLost
 from harness.rundir import RunDir
 from harness.schema import RunConfig
+from harness.stored import stored_config
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob
 
@@ -176,7 +176,7 @@ def load_model(run: RunDir, step: int | None = None, merge: bool = True) -> tupl
         whole = ", ".join(str(at) for at, folder in run.checkpoints() if is_whole(folder))
         wanted = "" if step is None else f" at step {step}"
         raise UserError(f"Run {run.id} has no whole checkpoint{wanted}. Whole are: {whole or 'none'}.")
-    config = from_mapping(RunConfig, run.config())
+    config = stored_config(run)
     tokenizer = config.tokenizer.load(run.path / "tokenizer")
     model: Model = config.architecture.build(config.architecture.vocabulary or tokenizer.size)
     if config.trainer.precision == "bf16-true":

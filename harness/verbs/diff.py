@@ -37,6 +37,10 @@ def _text(found: dict[str, Any]) -> str:
         elif said:
             parts.append(said)
     parts.append(f"figures\n{render([row for row in found['figures'] if (row['a'], row['b']) != (None, None)])}")
+    if found["measures"]:
+        parts.append(f"measures of held-out data\n{render(found['measures'])}")
+    if found["unlike"]:
+        parts.append(found["unlike"])
     if not found["scores"]:
         return "\n\n".join([*parts, "No score is there for both."])
     steps = "step {} of a and {} of b".format(*found["steps"])

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli import Verb
-from harness.config import from_mapping
 from harness.errors import UserError
 from harness.help import verb_help
 from harness.schema import RunConfig
@@ -58,7 +57,11 @@ def _existing(runs: str) -> Path:
 
 
 def results(words: list[str], verb: Verb) -> int:
-    if _short_help(words, verb):
+    from harness.results.query import EVERYTHING, TABLES, overview, query, tables_told
+    from harness.results.show import render
+
+    if asks_help(words):
+        print(f"{verb.summary}\n\nusage: {verb.usage}\n\nTables, to be named or asked by --sql:\n\n{tables_told()}")
         return 0
     sql = None
     if "--sql" in words:
@@ -68,13 +71,15 @@ def results(words: list[str], verb: Verb) -> int:
         sql, words = words[at + 1], words[:at] + words[at + 2 :]
     own, words = settings(words, {"runs": "./runs"})
     given, words = flags(words, ["--csv", "--json", "--sql"])
-    only(words, ["runs=", "--sql", "--csv", "--json"])
-    from harness.results.query import EVERYTHING, OVERVIEW, query
-    from harness.results.show import render
-
+    table = words.pop(0) if words and words[0] in TABLES and sql is None else "runs"
+    only(words, [*TABLES, "runs=", "--sql", "--csv", "--json"])
     _existing(own["runs"])
     form = "json" if "--json" in given else "csv" if "--csv" in given else "table"
-    print(render(query(own["runs"], sql or (OVERVIEW if form == "table" else EVERYTHING)), form))
+    if form == "table" and table == "runs" and sql is None:
+        rows = overview(own["runs"])
+    else:
+        rows = query(own["runs"], sql or (EVERYTHING if table == "runs" else f"SELECT * FROM {table}"))
+    print(render(rows, form))
     return 0
 
 
@@ -103,6 +108,7 @@ def why(words: list[str], verb: Verb) -> int:
     own, rest = settings(words, {"runs": "./runs"})
     if len(rest) == 1 and "=" not in rest[0]:
         from harness.rundir import open_run
+        from harness.stored import stored_config
 
         run = open_run(rest[0], own["runs"])
         if imported := run.manifest().get("imported"):
@@ -111,7 +117,7 @@ def why(words: list[str], verb: Verb) -> int:
             )
             return 0
         asked_now = {"runs": str(run.path.parent), "retrain": False, "reuse": "same"}
-        config = from_mapping(RunConfig, {**run.config(), **asked_now})
+        config = stored_config(run, **asked_now)
     else:
         from harness.composition import run_config
 

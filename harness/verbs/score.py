@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from harness.cli import Verb
 from harness.help import verb_help
 from harness.schema import ScoreConfig
@@ -19,6 +21,7 @@ def score(words: list[str], verb: Verb) -> int:
 def score_one(config: ScoreConfig) -> None:
     """Scores what is not scored yet and prints the suite's rows."""
     from harness.launch.run import held_out_of
+    from harness.results.losses import asked_otherwise
     from harness.results.show import render
     from harness.rundir import open_run
     from harness.scoring.score import score_runs
@@ -26,3 +29,5 @@ def score_one(config: ScoreConfig) -> None:
     run = open_run(config.run, config.runs)
     score_runs([run], config.suite, held_out_of(run, config.suite), checkpoint=config.checkpoint)
     print(render([row for row in run.scores() if row["suite"] == config.suite.name], "table"))
+    if config.suite.needs_held_out() and (said := asked_otherwise(run)):
+        print(said, file=sys.stderr)

@@ -37,19 +37,19 @@ def one_run(config: RunConfig, quiet: bool = False) -> None:
     decision = carry_out(plan, quiet=quiet)
     manifest = decision.run.manifest()
     said = "reused" if decision.action == "reuse" else "trained" if plan.config.method else "quantized"
-    found = _judged(manifest["result"], plan.config.method.per) if plan.config.method else ""
+    found = _judged(manifest["result"], plan.config.method.unit) if plan.config.method else ""
     found = found or _in_bits(manifest["quantization"])
     print(f"run {plan.id} {said}: {found}, in {decision.run.path}")
 
 
-def _judged(result: dict[str, Any], per: str) -> str:
+def _judged(result: dict[str, Any], unit: str) -> str:
     """What was found of held-out data."""
     loss = result["held_out_loss"]
     if loss is None:
         return "nothing was held out"
     measures = {name: _with_error(found) for name, found in result.get("held_out_measures", {}).items()}
     told = _with_error({"value": loss, "stderr": result["held_out_stderr"]})
-    return ", ".join([f"held-out loss {told} nats per {per}", *(f"{name} {said}" for name, said in measures.items())])
+    return ", ".join([f"held-out loss {told} {unit}", *(f"{name} {said}" for name, said in measures.items())])
 
 
 def _with_error(found: dict[str, Any]) -> str:

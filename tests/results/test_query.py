@@ -12,7 +12,16 @@ import pytest
 
 from harness.errors import UserError
 from harness.files import write_json
-from harness.results.query import EVERYTHING, OVERVIEW, query, runs_table, scores_table
+from harness.results.query import (
+    EVERYTHING,
+    OVERVIEW,
+    TABLES,
+    overview,
+    query,
+    runs_table,
+    scores_table,
+    tables_told,
+)
 from harness.rundir import RunDir
 
 
@@ -72,6 +81,60 @@ def test_every_option_of_every_run_can_be_asked_for(tmp_path):
         "data.sizes": "[1, 2]",
         "method.name": "clm",
     }
+
+
+MEASURES = {
+    "preference_accuracy": {"value": 0.75, "stderr": 0.02, "n": 504.0},
+    "kl": {"value": 0.1, "stderr": None, "n": 7},
+}
+
+
+def test_what_a_method_measures_can_be_asked_for_like_scores(tmp_path):
+    make_run(tmp_path, "aa", result={"held_out_loss": 0.7, "held_out_measures": MEASURES})
+    make_run(tmp_path, "bb")
+    assert query(tmp_path, "SELECT * FROM measures") == [
+        {"run": "aa", "name": "preference_accuracy", "value": 0.75, "stderr": 0.02, "n": 504},
+        {"run": "aa", "name": "kl", "value": 0.1, "stderr": None, "n": 7},
+    ]
+    sql = "SELECT id FROM runs LEFT JOIN measures ON run = id WHERE name IS NULL"
+    assert query(tmp_path, sql) == [{"id": "bb"}]
+
+
+@pytest.mark.parametrize("told", [{"kl": 0.1}, ["kl"], {"kl": {"value": "low", "n": None}}])
+def test_measures_that_are_none_are_unknown(tmp_path, told):
+    make_run(tmp_path, "aa", result={"held_out_measures": told})
+    assert all(row["value"] is None for row in query(tmp_path, "SELECT * FROM measures"))
+
+
+def test_a_row_says_what_its_loss_is_told_in(tmp_path):
+    """As the manifest says; where an older one does not, as the method does, which may not be installed."""
+    make_run(tmp_path, "aa", model={"loss_in": "nats per frame"}, config={"method": {"name": "clm"}})
+    for id, method in (("bb", "clm"), ("cc", "sft"), ("dd", "dpo"), ("ee", "grpo"), ("ff", "strangers")):
+        make_run(tmp_path, id, config={"method": {"name": method}})
+    rows = query(tmp_path, "SELECT id, loss_in FROM runs ORDER BY id")
+    assert [row["loss_in"] for row in rows] == [
+        "nats per frame", "nats per token", "nats per answer token", "nats per pair", "units of advantage", None,
+    ]  # fmt: skip
+
+
+def test_adapter_and_quantizer_are_columns(tmp_path):
+    make_run(tmp_path, "aa", config={"adapter": {"name": "lora"}, "quantizer": {"name": "int8"}})
+    assert query(tmp_path, "SELECT adapter, quantizer FROM runs") == [{"adapter": "lora", "quantizer": "int8"}]
+
+
+def test_the_overview_has_no_column_of_which_no_run_says_anything(tmp_path):
+    make_run(tmp_path, "aa", config={"method": {"name": "dpo"}, "adapter": {"name": "lora"}})
+    make_run(tmp_path, "bb", config={"method": {"name": "clm"}, "adapter": None})
+    rows = overview(tmp_path)
+    assert [(row["method"], row["adapter"]) for row in rows] == [("dpo", "lora"), ("clm", None)]
+    assert "quantizer" not in rows[0]
+
+
+def test_the_tables_are_told_with_what_their_columns_mean():
+    said = tables_told()
+    for table, (columns, _) in TABLES.items():
+        assert f"{table}:\n" in said
+        assert all(f"  {column.name} " in said and column.meaning in said for column in columns)
 
 
 def test_a_diverged_run_sorts_behind_the_others(tmp_path):

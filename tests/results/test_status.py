@@ -49,6 +49,12 @@ def test_a_finished_run_shows_its_result(tmp_path):
     assert (row["step"], row["loss"], row["left"]) == (100, 2.5, None)
 
 
+def test_a_loss_stands_with_what_it_is_told_in(tmp_path):
+    a_run(tmp_path, "aa", "finished", result={"held_out_loss": 0.69}, model={"loss_in": "nats per pair"})
+    (row,) = status(directories(tmp_path))
+    assert (row["loss"], row["loss_in"]) == (0.69, "nats per pair")
+
+
 def test_what_runs_or_failed_comes_first_and_only_what_was_asked_for(tmp_path):
     for id, state in (("aa", "finished"), ("bb", "failed"), ("cc", "running"), ("dd", "finished")):
         a_run(tmp_path, id, state)

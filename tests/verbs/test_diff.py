@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -90,6 +91,58 @@ def test_two_kinds_of_likelihood_have_no_difference(runs, capsys):
     scored(runs[1], "quiz", [1, 0, 0, 0], likelihood="pseudo")
     (row,) = found(capsys, *runs)["scores"]
     assert (row["difference"], row["stderr"], row["paired"]) == (None, None, False)
+
+
+DPO = {"name": "dpo", "beta": 0.1}
+
+
+def aligned(run, data="", **method):
+    """Says of a run that it was trained by a method, and what was measured."""
+    manifest = run.manifest()
+    identity = manifest["identity"]
+    identity = {**identity, "config": {**identity["config"], "method": method}, "data": data or identity["data"]}
+    measures = {"margin": {"value": method.get("beta", 0.0), "stderr": 0.03, "n": 7}}
+    result = {**manifest["result"], "held_out_measures": measures}
+    run.update_manifest(identity=identity, result=result, model={**manifest["model"], "loss_in": "nats per pair"})
+
+
+@pytest.mark.parametrize(
+    ("of_b", "said"),
+    [
+        ({**DPO, "beta": 0.4}, r"dpo has other options in a \(beta=0\.1\) than in b \(beta=0\.4\)"),
+        ({"name": "reward_model"}, r"a's is that of dpo \(nats per pair\) and b's that of reward_model"),
+        ({**DPO, "data": "others"}, "the corpus, what is held out of it, or the tokenizer is another one"),
+    ],
+)
+def test_unlike_losses_and_measures_have_no_difference_and_it_is_said_why(runs, capsys, of_b, said):
+    aligned(runs[0], **DPO)
+    aligned(runs[1], **of_b)
+    told = found(capsys, *runs)
+    figures = {row["what"]: row for row in told["figures"]}
+    for row in (figures["held_out_loss"], figures["train_loss"], *told["measures"]):
+        assert (row["difference"], row["stderr"]) == (None, None)
+        assert None not in (row["a"], row["b"]), "the values themselves are shown"
+    assert re.search(said, told["unlike"])
+    assert "suite=stages" in told["unlike"]
+    assert figures["tokens"]["difference"] == 0
+    assert main(["diff", *(run.id for run in runs)]) == 0
+    assert told["unlike"] in capsys.readouterr().out
+
+
+def test_measures_of_one_method_on_the_same_data_are_subtracted(runs, capsys):
+    aligned(runs[0], **DPO)
+    aligned(runs[1], **DPO)
+    told = found(capsys, *runs)
+    assert told["unlike"] == ""
+    assert told["measures"] == [
+        {"measure": "margin", "a": 0.1, "b": 0.1, "difference": 0.0, "stderr": pytest.approx(0.03 * 2**0.5)}
+    ]
+
+
+def test_what_has_no_loss_is_not_said_to_have_another(runs, capsys):
+    aligned(runs[1], **DPO)
+    runs[1].update_manifest(result={"held_out_loss": None})
+    assert found(capsys, *runs)["unlike"] == ""
 
 
 def test_the_table_says_which_is_which(runs, capsys):

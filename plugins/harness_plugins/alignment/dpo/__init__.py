@@ -18,7 +18,7 @@ class DpoConfig(AlignmentConfig):
     """Direct preference optimisation: better answers likelier than worse ones, measured against a reference."""
 
     reads: ClassVar[str] = PREFERENCES
-    per: ClassVar[str] = "pair"
+    unit: ClassVar[str] = "nats per pair"
     leans_on: ClassVar[tuple[str, ...]] = ("reference",)
 
     beta: float = option(

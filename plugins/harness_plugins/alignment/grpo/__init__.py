@@ -19,6 +19,7 @@ class GrpoConfig(AlignmentConfig):
     better than the others become likelier."""
 
     reads: ClassVar[str] = PROMPTS
+    unit: ClassVar[str] = "units of advantage"
     leans_on: ClassVar[tuple[str, ...]] = ("reference",)
     generates: ClassVar[bool] = True
 

@@ -19,7 +19,7 @@ class RewardModelConfig(AlignmentConfig):
     likelihood: ClassVar[str | None] = None
     head: ClassVar[str] = "reward"
     reads: ClassVar[str] = PREFERENCES
-    per: ClassVar[str] = "pair"
+    unit: ClassVar[str] = "nats per pair"
 
     def rows(self) -> int:
         return 2

@@ -19,6 +19,7 @@ class SftConfig(ObjectiveConfig):
     """Supervised fine-tuning: the answers of conversations, given all that stands before them."""
 
     reads: ClassVar[str] = CONVERSATIONS
+    unit: ClassVar[str] = "nats per answer token"
 
     packing: bool = option(
         True, "whether several whole conversations stand in one sequence, each as if it were alone; no: one in each"

@@ -58,6 +58,7 @@ class SimpoAlignment(AlignmentConfig):
     margin, without a reference (Meng et al. 2024, arXiv:2405.14734)."""
 
     reads: ClassVar[str] = PREFERENCES
+    unit: ClassVar[str] = "nats per pair"
 
     beta: float = option(2.0, "what the mean log-probability of a token, in nats, is multiplied by", minimum=0.0)
     gamma: float = option(1.0, "the margin that the better answer's reward must lead by", minimum=0.0)

@@ -1,0 +1,37 @@
+"""The config of a stored run, and what is said where a plugin that made it is not here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.config import from_mapping
+from harness.errors import UserError
+from harness.registry import METHOD, METHODS, NoSuchPlugin, registry
+from harness.rundir import RunDir
+from harness.schema import RunConfig
+
+
+def stored_config(run: RunDir, **other: Any) -> RunConfig:
+    """A run's config, with other values where some are given. Raises UserError where a plugin that it names is not
+    here: the kind and the name, and the distribution that the manifest names."""
+    try:
+        return from_mapping(RunConfig, {**run.config(), **other})
+    except NoSuchPlugin as missing:
+        kind = " or ".join(METHODS) if missing.kind == METHOD else missing.kind
+        raise UserError(
+            f"Run {run.id} was made with the {kind} {missing.name}, which no plugin here has. {_whence(run)} "
+            f"`harness results`, `status` and `diff` show the run without it.{registry().trouble()}"
+        ) from None
+
+
+def _whence(run: RunDir) -> str:
+    """Which distributions the manifest names that are not here; all of them, with their versions, where all are."""
+    here = {owner.distribution for owners in registry().entries.values() for owner in owners}
+    named = {name: v for name, v in run.manifest().get("code", {}).get("versions", {}).items() if name != "harness-lm"}
+    missing = {name: version for name, version in named.items() if name not in here} or named
+    if "HARNESS_PLUGINS" in missing:
+        return "It came from a module that HARNESS_PLUGINS named: name it again."
+    if not missing:
+        return "Its manifest names no distribution but harness-lm."
+    listed = " and ".join(f"{name} {version}" for name, version in sorted(missing.items()))
+    return f"Its manifest names {listed}: install that."
