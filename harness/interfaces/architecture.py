@@ -54,13 +54,15 @@ class LayerActivations:
 
     stream: in the precision of the residual stream: its input, and what its norms keep. computed: in the precision of
     matrix products. products: of those, what matrix products and attention result in. gradients: how many more there
-    are at once on the way back through the layer, when the first of `computed` are gone.
+    are at once on the way back through the layer, when the first of `computed` are gone. scores: those of attention
+    where no fused kernel computes them: two float32 of each are kept, and what the next product takes if that is less.
     """
 
     stream: int
     computed: int
     products: int
     gradients: int
+    scores: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class ArchitectureConfig(PluginConfig):
 
     def tensor_parallel(self) -> int | None:
         """The number that `trainer.tensor_parallel` must divide, such as that of the heads; None: its blocks cannot be
-        cut."""
+        cut. Raises ConfigError where one of its options forbids it."""
         return None
 
     def activations(self, sequence_length: int) -> Activations | None:

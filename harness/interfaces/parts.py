@@ -14,7 +14,7 @@ module that names nothing is held whole by every rank.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.config import PluginConfig
 
@@ -36,11 +36,15 @@ class NormConfig(PluginConfig):
 
 @dataclass(kw_only=True)
 class PositionConfig(PluginConfig):
-    """``build(width, head_width)``: a `harness.models.position.Position`, which may add to the embeddings or turn
-    queries and keys. One object serves all layers."""
+    """``build(width, heads, head_width)``: a `harness.models.position.Position`, which may add to the embeddings, turn
+    queries and keys, or add a bias to the scores. heads: those of the queries. One object serves all layers."""
 
-    def parameters(self, width: int) -> int:
-        """Parameters added to the embeddings (a look-up table)."""
+    #: Whether it adds a bias for each head to the scores. Only an attention that ``takes_bias`` fits then, with equally
+    #: many heads in all layers.
+    biased: ClassVar[bool] = False
+
+    def parameters(self, width: int, heads: int) -> int:
+        """Its look-up table: vectors added to the embeddings, or numbers added to the scores."""
         return 0
 
     def maximum_length(self) -> int | None:
@@ -50,7 +54,7 @@ class PositionConfig(PluginConfig):
     def check_head(self, head_width: int) -> None:
         """Raises ConfigError where queries and keys of so many channels cannot be turned."""
 
-    def build(self, width: int, head_width: int) -> Any:
+    def build(self, width: int, heads: int, head_width: int) -> Any:
         raise NotImplementedError
 
 
@@ -60,8 +64,11 @@ class AttentionConfig(PluginConfig):
 
     positions: what ``position.prepare`` made, for ``position.rotate``; seen: what the module's ``lower(view)`` made of
     a `harness.models.visibility.View`, tensors and flags, outside of what is compiled and computed again.
-    ``start(batch, length)``: an empty decoding state of the layer.
+    ``start(batch, length)``: an empty decoding state of the layer. ``heads``, an option of each: heads of the queries.
     """
+
+    #: Whether it adds a mask of numbers to its scores, for each head its own: what the bias of a position becomes.
+    takes_bias: ClassVar[bool] = False
 
     def head_width(self, width: int) -> int:
         """Channels of one head; raises ConfigError where heads and width do not fit."""
@@ -83,6 +90,10 @@ class AttentionConfig(PluginConfig):
         is computed again."""
         raise NotImplementedError
 
+    def scores(self, sequence_length: int) -> int:
+        """How many scores of one token it holds for the backward pass: none where a fused kernel computes them."""
+        return 0
+
     def divisible(self, width: int) -> int:
         """The number of equal pieces that its matrices can be cut into, and all of that number's divisors."""
         raise NotImplementedError
@@ -95,9 +106,19 @@ class AttentionConfig(PluginConfig):
         raise NotImplementedError
 
 
+#: What the hidden layer of a feedforward may go through, by the names of `harness.models.activations`.
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "squared_relu")
+
+
 @dataclass(kw_only=True)
 class FeedforwardConfig(PluginConfig):
-    """``build(width)``: a module, hidden_BTC → (hidden_BTC, auxiliary losses by name)."""
+    """``build(width)``: a module, hidden_BTC → (hidden_BTC, auxiliary losses by name, each a weighted sum over the rows
+    and the count that it is divided by).
+
+    A module in it that shares places out to experts has ``load_E``: None, or what it adds the number of places that
+    each expert was given to. Where it is ``balanced`` by what is no gradient, the loop calls ``balance(load_E)`` after
+    each optimizer step, with the load of the whole step (`harness.models.load`).
+    """
 
     def parameters(self, width: int) -> int:
         raise NotImplementedError

@@ -93,10 +93,13 @@ def _activations(kept: Activations, vocabulary: int, step: Step, matrices: int) 
     places, width = step.micro_batch * step.sequence_length, kept.width
     if step.adapter:
         kept = _with_adapter(kept, step.adapter)
-    whole = [places * (layer.stream * own + layer.computed * computed) for layer in kept.layers]
+    of_score = 8 + (computed if computed < 4 else 0)
+    whole = [
+        places * (layer.stream * own + layer.computed * computed + layer.scores * of_score) for layer in kept.layers
+    ]
     held = {
         "none": whole,
-        "selective": [places * (width * own + layer.products * computed) for layer in kept.layers],
+        "selective": [places * (width * own + (layer.products + layer.scores) * computed) for layer in kept.layers],
         "blocks": [places * width * own for _ in kept.layers],
     }[step.recomputed]
     back = [

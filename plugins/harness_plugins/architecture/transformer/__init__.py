@@ -47,11 +47,30 @@ class TransformerConfig(ArchitectureConfig):
     norm: Any = slot("norm", "normalisation")
     head: Any = slot("head", "hidden states to what the method needs")
     placement: str = option(
-        "pre", "pre: x + f(norm(x)), and a norm at the end (GPT-2, LLaMA); post: norm(x + f(x)) (Vaswani et al. 2017)",
-        choices=("pre", "post"),
+        "pre", "pre: x + f(norm(x)), and a norm at the end (GPT-2, LLaMA); post: norm(x + f(x)) (Vaswani et al. 2017); "
+        "sandwich: x + norm(f(norm(x))), and a norm at the end (Gemma 2)",
+        choices=("pre", "post", "sandwich"),
     )  # fmt: skip
+    parallel: str = option(
+        "none", "whether attention and feedforward stand side by side, x + attention(norm(x)) + feedforward(norm(x)). "
+        "one_norm: both have the same (GPT-J, PaLM); two_norms: each its own (GPT-NeoX); none: one after the other",
+        choices=("none", "one_norm", "two_norms"), neutral="none",
+    )  # fmt: skip
+    final_norm: bool | None = option(
+        None, "whether a norm stands after the last layer; null: not with placement=post", neutral=None
+    )
     blocks: dict[str, Any] | None = option(None, "blocks by name, each with what differs from the parts above")
     pattern: list[str] = option([], "names of blocks, repeated over the layers; empty: every layer is the plain block")
+    scale_embeddings: bool = option(
+        False, "whether embeddings are multiplied by √width (Vaswani et al. 2017; Gemma)", neutral=False
+    )
+    embedding_norm: bool = option(
+        False, "whether a norm follows the embeddings and what position adds to them (BERT, BLOOM)", neutral=False
+    )
+    segments: int = option(
+        0, "kinds of segment, each with a learned vector (BERT's token types); where a batch names none, all is the "
+        "first kind", minimum=0, neutral=0,
+    )  # fmt: skip
     embedding_dropout: float = option(
         0.0, "share of the embeddings' channels dropped in training", minimum=0.0, maximum=1.0
     )
@@ -73,6 +92,10 @@ class TransformerConfig(ArchitectureConfig):
         for name in blocks:
             if name not in self.pattern:
                 raise ConfigError(f"blocks.{name} is used nowhere: pattern={self.pattern} does not name it.")
+        if self.parallel != "none" and self.placement == "post":
+            raise ConfigError(
+                f"parallel={self.parallel} has no norm of a sum to put after each: say placement=pre or sandwich."
+            )
         head_width = self.attention.head_width(self.width)
         self.position.check_head(head_width)
         for block in self.layer_blocks():
@@ -81,6 +104,21 @@ class TransformerConfig(ArchitectureConfig):
                     f"A block has heads of {block.attention.head_width(self.width)} channels and the others of "
                     f"{head_width}: give all the same number, since one position serves all layers."
                 )
+            if self.position.biased:
+                self._check_bias(block.attention)
+
+    def _check_bias(self, attention: Any) -> None:
+        """Raises ConfigError where the bias of the position cannot be added to the scores of one layer."""
+        if not attention.takes_bias:
+            raise ConfigError(
+                f"position={self.position.name} adds a bias to the scores of attention, and attention={attention.name} "
+                "does not add one: choose another position or attention."
+            )
+        if attention.heads != self.attention.heads:
+            raise ConfigError(
+                f"A block has {attention.heads} heads and the others {self.attention.heads}: give all the same number, "
+                f"since the bias of position={self.position.name} is the same in all layers."
+            )
 
     def layer_blocks(self) -> list[TransformerConfig]:
         """For each layer, this config with its block's differences applied."""
@@ -103,6 +141,16 @@ class TransformerConfig(ArchitectureConfig):
         }
         return replace(self, blocks=None, pattern=[], **parts)
 
+    @property
+    def norms(self) -> int:
+        """How many norms a layer has."""
+        return (1 if self.parallel == "one_norm" else 2) + (2 if self.placement == "sandwich" else 0)
+
+    @property
+    def ends_normed(self) -> bool:
+        """Whether a norm stands after the last layer."""
+        return self.placement != "post" if self.final_norm is None else self.final_norm
+
     def heads(self) -> frozenset[str]:
         return frozenset({self.head.name})
 
@@ -118,13 +166,19 @@ class TransformerConfig(ArchitectureConfig):
     def _counts(self, vocabulary: int, sequence_length: int) -> list[PartCount]:
         width = self.width
         table = vocabulary * width
-        positions = self.position.parameters(width)
+        positions = self.position.parameters(width, self.attention.heads)
         parts = [PartCount("embedding.tokens", table, 0, table, embedding=True)]
         if positions:
             parts.append(PartCount("embedding.positions", positions, 0, positions, embedding=True))
+        if self.segments:
+            table = self.segments * width
+            parts.append(PartCount("embedding.segments", table, 0, table, embedding=True))
+        norm = self.norm.parameters(width)
+        if self.embedding_norm:
+            parts.append(PartCount("embedding.norm", norm, 0, norm))
         for name, (block, layers) in self._distinct_blocks().items():
             attention, feedforward = block.attention, block.feedforward
-            size, norms = layers * attention.parameters(width), layers * 2 * block.norm.parameters(width)
+            size, norms = layers * attention.parameters(width), layers * self.norms * block.norm.parameters(width)
             parts += [
                 PartCount(f"{name}.attention", size, layers * attention.flops(width, sequence_length), size),
                 PartCount(
@@ -135,8 +189,8 @@ class TransformerConfig(ArchitectureConfig):
                 ),
                 PartCount(f"{name}.norms", norms, 0, norms),
             ]
-        if self.placement == "pre":
-            parts.append(PartCount("norm", self.norm.parameters(width), 0, self.norm.parameters(width)))
+        if self.ends_normed:
+            parts.append(PartCount("norm", norm, 0, norm))
         own = self.head.parameters(width, vocabulary)
         return [*parts, PartCount("head", own, self.head.flops(width, vocabulary), own)]
 
@@ -152,20 +206,29 @@ class TransformerConfig(ArchitectureConfig):
             layers = [block._layer_activations(sequence_length) for block in self.layer_blocks()]
         except NotImplementedError:
             return None
-        last = self.norm.activations(self.width) if self.placement == "pre" else 0
+        last = (self.ends_normed + self.embedding_norm) * self.norm.activations(self.width)
+        if self.position.biased:
+            last += self.attention.heads * sequence_length  # one mask for all layers
         return Activations(self.width, layers, last + self.width)
 
     def _layer_activations(self, sequence_length: int) -> LayerActivations:
         """The way back is widest in the feedforward, where gradients stand beside all but one of its products."""
         width, attention, feedforward = self.width, self.attention, self.feedforward
+        computed = attention.activations(width, sequence_length) + feedforward.activations(width)
         return LayerActivations(
-            stream=2 * self.norm.activations(width),
-            computed=attention.activations(width, sequence_length) + feedforward.activations(width),
+            stream=self.norms * self.norm.activations(width) - (width if self.parallel == "two_norms" else 0),
+            computed=computed - (width if self.parallel == "one_norm" else 0),
             products=attention.products(width) + feedforward.products(width),
             gradients=feedforward.products(width),
+            scores=attention.scores(sequence_length),
         )
 
     def tensor_parallel(self) -> int | None:
+        if self.position.biased:
+            raise ConfigError(
+                f"position={self.position.name} has a bias for each head, and a rank that holds some of the heads does "
+                "not know which they are: say trainer.tensor_parallel=1, and trainer.strategy=fsdp to share the model."
+            )
         try:
             parts = [part for block in self.layer_blocks() for part in (block.attention, block.feedforward)]
             return math.gcd(*(part.divisible(self.width) for part in parts))

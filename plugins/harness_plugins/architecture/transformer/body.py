@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.interfaces.architecture import Output
-from harness.interfaces.visibility import Condition, Visibility
+from harness.interfaces.visibility import Causal, Condition, Visibility
 from harness.models.initialise import normal
 from harness.models.position import Position
 from harness.models.visibility import View
@@ -24,16 +24,20 @@ class DecodingState:
 
 
 class Block(nn.Module):
-    """One layer: attention, then feedforward, each added to the residual stream."""
+    """One layer: attention and feedforward, one after the other or side by side, added to the residual stream."""
 
     def __init__(self, config: TransformerConfig, position: Position) -> None:
         super().__init__()
         self.attention_norm = config.norm.build(config.width)
         self.attention = config.attention.build(config.width, position)
-        self.feedforward_norm = config.norm.build(config.width)
+        if config.parallel != "one_norm":
+            self.feedforward_norm = config.norm.build(config.width)
         self.feedforward = config.feedforward.build(config.width)
         self.dropout = nn.Dropout(config.residual_dropout)
-        self.pre = config.placement == "pre"
+        self.placement, self.parallel = config.placement, config.parallel
+        if config.placement == "sandwich":
+            self.attention_norm_after = config.norm.build(config.width)
+            self.feedforward_norm_after = config.norm.build(config.width)
 
     def start(self, batch: int, length: int) -> Any:
         """An empty decoding state of this layer."""
@@ -43,15 +47,31 @@ class Block(nn.Module):
         self, hidden_BTC: torch.Tensor, positions: Any, seen: Any, state: Any
     ) -> tuple[torch.Tensor, Any, dict[str, tuple[torch.Tensor, float]]]:
         """(hidden_BTC, state, auxiliary losses). seen: what the attention's `lower` made of the visibility."""
-        normed_BTC = operand(self.attention_norm(hidden_BTC) if self.pre else hidden_BTC)
-        mixed_BTC, state = self.attention(normed_BTC, positions, seen, state)
-        hidden_BTC = hidden_BTC + self.dropout(mixed_BTC)
-        hidden_BTC = hidden_BTC if self.pre else self.attention_norm(hidden_BTC)
+        given_BTC = self._given("attention", hidden_BTC)
+        mixed_BTC, state = self.attention(given_BTC, positions, seen, state)
+        if self.parallel == "none":
+            hidden_BTC = self._added("attention", hidden_BTC, mixed_BTC)
+        if self.parallel != "one_norm":
+            given_BTC = self._given("feedforward", hidden_BTC)
+        computed_BTC, auxiliary = self.feedforward(given_BTC)
+        if self.parallel != "none":
+            hidden_BTC = self._added("attention", hidden_BTC, mixed_BTC)
+        return self._added("feedforward", hidden_BTC, computed_BTC), state, auxiliary
 
-        normed_BTC = operand(self.feedforward_norm(hidden_BTC) if self.pre else hidden_BTC)
-        computed_BTC, auxiliary = self.feedforward(normed_BTC)
-        hidden_BTC = hidden_BTC + self.dropout(computed_BTC)
-        return hidden_BTC if self.pre else self.feedforward_norm(hidden_BTC), state, auxiliary
+    def _given(self, part: str, hidden_BTC: torch.Tensor) -> torch.Tensor:
+        """What attention or feedforward is given of the residual stream."""
+        if self.placement != "post":
+            hidden_BTC = getattr(self, f"{part}_norm")(hidden_BTC)
+        return operand(hidden_BTC)
+
+    def _added(self, part: str, hidden_BTC: torch.Tensor, made_BTC: torch.Tensor) -> torch.Tensor:
+        """The residual stream with what attention or feedforward made of it."""
+        if self.placement == "sandwich":
+            made_BTC = getattr(self, f"{part}_norm_after")(made_BTC)
+        hidden_BTC = hidden_BTC + self.dropout(made_BTC)
+        if self.placement == "post":
+            hidden_BTC = getattr(self, f"{part}_norm")(hidden_BTC)
+        return hidden_BTC
 
 
 def operand(hidden_BTC: torch.Tensor) -> torch.Tensor:
@@ -63,16 +83,21 @@ def operand(hidden_BTC: torch.Tensor) -> torch.Tensor:
 
 
 class Transformer(nn.Module):
-    """Tokens to hidden states: embeddings, layers, and a last norm where the norms stand before."""
+    """Tokens to hidden states: embeddings, layers, and a last norm, mostly where the norms stand before."""
 
     def __init__(self, config: TransformerConfig, vocabulary: int) -> None:
         super().__init__()
         self.config = config
         self.tokens = nn.Embedding(vocabulary, config.width)
-        self.position = config.position.build(config.width, config.attention.head_width(config.width))
+        self.position = config.position.build(
+            config.width, config.attention.heads, config.attention.head_width(config.width)
+        )
+        if config.segments:
+            self.segments = nn.Embedding(config.segments, config.width)
+        self.embedding_norm = config.norm.build(config.width) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.embedding_dropout)
         self.blocks = nn.ModuleList(Block(block, self.position) for block in config.layer_blocks())
-        self.norm = config.norm.build(config.width) if config.placement == "pre" else nn.Identity()
+        self.norm = config.norm.build(config.width) if config.ends_normed else nn.Identity()
 
     @property
     def embedding_VC(self) -> torch.Tensor:
@@ -90,19 +115,23 @@ class Transformer(nn.Module):
         *,
         embeddings_BTC: torch.Tensor | None = None,
         positions_BT: torch.Tensor | None = None,
+        segments_BT: torch.Tensor | None = None,
         context: Any = None,
         visibility: Visibility | Condition,
         state: DecodingState | None = None,
     ) -> Output:
-        """hidden_BTC at every place. A state that is passed in has moved on when it is returned."""
+        """hidden_BTC at every place. A state that is passed in has moved on when it is returned.
+
+        embeddings_BTC: in place of rows of the token table. segments_BT: each place's kind of segment; None: the first.
+        """
         assert context is None, "a decoder has no cross-attention"
         hidden_BTC = self.tokens(inputs_BT) if embeddings_BTC is None else embeddings_BTC
         places, offset = hidden_BTC.shape[1], state.places if state is not None else 0
-        view = View(Visibility() & visibility, places, offset, hidden_BTC.device)
+        view = self.view(Visibility() & visibility, places, offset, hidden_BTC)
         positions = positions_BT
         if positions is None:
             positions = torch.arange(offset, offset + places, device=hidden_BTC.device)
-        hidden_BTC = self.dropout(self.position.embed(hidden_BTC, positions))
+        hidden_BTC = self._embedded(hidden_BTC, positions, segments_BT)
         prepared = self.position.prepare(positions)
 
         auxiliary: dict[str, tuple[torch.Tensor, float]] = {}
@@ -118,6 +147,25 @@ class Transformer(nn.Module):
         if state is not None:
             state.places += places
         return Output(self.norm(hidden_BTC), state, auxiliary)
+
+    def _embedded(
+        self, hidden_BTC: torch.Tensor, positions: torch.Tensor, segments_BT: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Rows of the token table to what the first layer is given."""
+        if self.config.scale_embeddings:
+            hidden_BTC = hidden_BTC * self.config.width**0.5
+        hidden_BTC = self.position.embed(hidden_BTC, positions)
+        if self.config.segments:
+            kinds = torch.zeros_like(positions) if segments_BT is None else segments_BT
+            hidden_BTC = hidden_BTC + self.segments(kinds)
+        return self.dropout(self.embedding_norm(hidden_BTC))
+
+    def view(self, visibility: Visibility, places: int, offset: int, hidden_BTC: torch.Tensor) -> View:
+        """What the places of this pass see, and the bias of their distances in the dtype of queries and keys."""
+        bias = self.position.bias(places, offset, Causal in visibility.kinds(), hidden_BTC.device)
+        if bias is not None:
+            bias = bias.to(operand(hidden_BTC).dtype)
+        return View(visibility, places, offset, hidden_BTC.device, bias)
 
     def initialise(self, model: nn.Module) -> None:
         """N(0, init_std) for matrices and embeddings; smaller by √(2 × layers) where one writes to the residual stream.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import hookimpl
-from harness.config import option
+from harness.config import ConfigError, option
 from harness.interfaces.parts import HeadConfig
 
 HARNESS_INTERFACE = 1
@@ -13,20 +13,31 @@ HARNESS_INTERFACE = 1
 @dataclass(kw_only=True)
 class LanguageModelConfig(HeadConfig):
     tied: bool = option(True, "whether it shares the token embedding table (Press, Wolf 2017)")
+    bias: bool = option(False, "whether each token has a bias of its own (BERT, GPT-J)", neutral=False)
+    scale: float = option(1.0, "what hidden states are multiplied by before the matrix", neutral=1.0)
+    scale_by_width: bool = option(
+        False, "whether they are divided by √width as well (T5, whose table is tied)", neutral=False
+    )
+    soft_cap: float | None = option(
+        None, "logits become cap · tanh(logit / cap) (Gemma 2); null: they stay as they are", neutral=None
+    )
+
+    def check(self) -> None:
+        if self.soft_cap is not None and self.soft_cap <= 0.0:
+            raise ConfigError(f"soft_cap={self.soft_cap} is no bound: give a number above 0, or null.")
 
     def parameters(self, width: int, vocabulary: int) -> int:
-        return 0 if self.tied else width * vocabulary
+        return (0 if self.tied else width * vocabulary) + self.bias * vocabulary
 
     def flops(self, width: int, vocabulary: int) -> int:
         return 2 * width * vocabulary
 
     def build(self, width: int, vocabulary: int, embedding_VC: Any) -> Any:
-        from torch import nn
+        from harness_plugins.head.language_model.language_model import LanguageModel
 
-        head = nn.Linear(width, vocabulary, bias=False, device="meta" if self.tied else None)
-        if self.tied:
-            head.weight = embedding_VC
-        return head
+        scale = self.scale * (width**-0.5 if self.scale_by_width else 1.0)
+        shared_VC = embedding_VC if self.tied else None
+        return LanguageModel(width, vocabulary, shared_VC, self.bias, scale, self.soft_cap)
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import hookimpl
-from harness.config import option
+from harness.config import ConfigError, option
 from harness.interfaces.parts import NormConfig
 
 HARNESS_INTERFACE = 1
@@ -13,10 +13,15 @@ HARNESS_INTERFACE = 1
 @dataclass(kw_only=True)
 class LayerNormConfig(NormConfig):
     epsilon: float = option(1e-5, "added to the variance", minimum=0.0)
+    gain: bool = option(True, "whether it scales each channel; OLMo's first models do not", neutral=True)
     bias: bool = option(True, "whether it shifts as well as scales")
 
+    def check(self) -> None:
+        if self.bias and not self.gain:
+            raise ConfigError("layernorm shifts only where it scales: with gain=false say bias=false.")
+
     def parameters(self, width: int) -> int:
-        return width * (1 + self.bias)
+        return width * (self.gain + self.bias)
 
     def activations(self, width: int) -> int:
         """The input."""
@@ -25,7 +30,7 @@ class LayerNormConfig(NormConfig):
     def build(self, width: int) -> Any:
         from torch import nn
 
-        return nn.LayerNorm(width, eps=self.epsilon, bias=self.bias)
+        return nn.LayerNorm(width, eps=self.epsilon, elementwise_affine=self.gain, bias=self.bias)
 
 
 @hookimpl
