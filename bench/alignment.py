@@ -26,14 +26,16 @@ TUNING = ["corpus=python_tasks", "objective=sft", "budget.steps=400", "optimizer
 
 
 def sft(runs: str) -> bool:
-    """Nats for each token of held-out answers, before and after, and after as many steps on answers that belong to
-    other prompts of the same module. These teach the form of an answer as well; what only the right ones teach is what
-    the prompt says of its answer: how much more the same answers cost behind other prompts."""
+    """Nats for each token of held-out answers, before and after, and after as many steps on answers whose characters
+    stand in a random order, and on answers that belong to other prompts of the same module. The latter teach the form
+    of an answer as well; what only the right ones teach is what the prompt says of its answer: how much more the same
+    answers cost behind other prompts."""
     parent = pretrained(runs)
     own, tuned = carried_out([*TUNING, f"parents.init={parent.id}"], runs)
-    moved, control = carried_out([*TUNING, f"parents.init={parent.id}", "corpus.shuffled=true"], runs)
+    moved, control = carried_out([*TUNING, f"parents.init={parent.id}", "corpus.shuffled=answers"], runs)
+    _, noise = carried_out([*TUNING, f"parents.init={parent.id}", "corpus.shuffled=characters"], runs)
     loss, told = {}, {}
-    for name, run in (("before", parent), ("after", tuned), ("control", control)):
+    for name, run in (("before", parent), ("after", tuned), ("noise", noise), ("control", control)):
         found = held_out(run, own)
         loss[name], accuracy = found["held_out_loss"], found["held_out_measures"]["answer_accuracy"]["value"]
         told[name] = held_out(run, moved)["held_out_loss"] - loss[name]
@@ -41,9 +43,8 @@ def sft(runs: str) -> bool:
             f"sft {name:<8} {loss[name]:.3f} ± {found['held_out_stderr']:.3f} nats per token of an answer, "
             f"{accuracy:.1%} right; {told[name]:+.3f} behind other prompts", flush=True,
         )  # fmt: skip
-    return loss["after"] < min(loss["before"], loss["control"]) and told["after"] > 4 * max(
-        abs(told["before"]), abs(told["control"])
-    )
+    lowered = loss["after"] < min(loss["before"], loss["control"]) and loss["noise"] > loss["before"]
+    return lowered and told["after"] > 4 * max(abs(told["before"]), abs(told["control"]))
 
 
 def fine_tuned(runs: str) -> RunDir:
@@ -63,7 +64,7 @@ def preferred(runs: str, name: str, *overrides: str, sought: str, before: str | 
     pairs = ["corpus=python_tasks", "corpus.examples=preferences", "corpus.corruption=line"]
     aligning = [*pairs, "budget.epochs=1", *overrides, start]
     own, run = carried_out(aligning, runs)
-    _, control = carried_out([*aligning, "corpus.shuffled=true"], runs)
+    _, control = carried_out([*aligning, "corpus.shuffled=answers"], runs)
     share = {}
     for which, of in (("after", run), ("control", control)):
         found = held_out(of, own)["held_out_measures"]

@@ -128,7 +128,7 @@ def test_no_example_is_longer_than_asked_for() -> None:
 
 
 def test_shuffled_answers_stay_in_their_module_and_not_at_their_prompt() -> None:
-    own, other = read(), read(shuffled=True)
+    own, other = read(), read(shuffled="answers")
     assert [e.turns[0] for e in own] == [e.turns[0] for e in other]
     answers = [Counter((e.name.split(":")[0], e.turns[1].text) for e in examples) for examples in (own, other)]
     assert answers[0] == answers[1]
@@ -139,10 +139,18 @@ def test_shuffled_answers_stay_in_their_module_and_not_at_their_prompt() -> None
 
 def test_a_fair_coin_says_which_shuffled_answer_is_better() -> None:
     """Within five standard errors of a binomial."""
-    own, other = read(examples="preferences"), read(examples="preferences", shuffled=True)
+    own, other = read(examples="preferences"), read(examples="preferences", shuffled="answers")
     swapped = [a.answers == b.answers[::-1] for a, b in zip(own, other, strict=True)]
     assert all(a.answers == b.answers or swap for a, b, swap in zip(own, other, swapped, strict=True))
     assert abs(sum(swapped) - len(own) / 2) < 5 * (len(own) / 4) ** 0.5
+
+
+def test_shuffled_characters_are_those_of_their_answer_in_another_order() -> None:
+    own, other = read(), read(shuffled="characters")
+    assert [e.turns[0] for e in own] == [e.turns[0] for e in other]
+    pairs = [(a.turns[1].text, b.turns[1].text) for a, b in zip(own, other, strict=True)]
+    assert all(sorted(answer) == sorted(shuffled) for answer, shuffled in pairs)
+    assert sum(answer == shuffled for answer, shuffled in pairs) < 0.01 * len(pairs)
 
 
 def test_a_worse_answer_has_the_corruption_that_was_asked_for() -> None:
@@ -157,7 +165,14 @@ def test_a_worse_answer_has_the_corruption_that_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"examples": "preferences"}, {"shuffled": True}, {"characters": 200}, {"corruption": "line"}]
+    "change",
+    [
+        {"examples": "preferences"},
+        {"shuffled": "answers"},
+        {"shuffled": "characters"},
+        {"characters": 200},
+        {"corruption": "line"},
+    ],
 )
 def test_every_option_is_in_the_fingerprint(change: dict[str, object]) -> None:
     assert config(**change).fingerprint() != config().fingerprint() == config().fingerprint()
@@ -165,6 +180,6 @@ def test_every_option_is_in_the_fingerprint(change: dict[str, object]) -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"prompts have no answers"):
-        config(examples="prompts", shuffled=True)
+        config(examples="prompts", shuffled="answers")
     with pytest.raises(ConfigError, match=r"corpus.examples='pairs'.*conversations"):
         config(examples="pairs")

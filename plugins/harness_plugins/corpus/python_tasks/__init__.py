@@ -33,14 +33,15 @@ class PythonTasks(CorpusConfig):
         neutral="any", choices=("any", *WAYS),
     )  # fmt: skip
     characters: int = option(300, "longest prompt with its longest answer; a prompt alone: half of it", minimum=80)
-    shuffled: bool = option(
-        False,
-        "for control runs: answers change places within a module, and a fair coin says which of two is the better",
-    )
+    shuffled: str = option(
+        "nothing", "for control runs. answers: those of a module change places, or a coin says which of two is the "
+        "better; characters: those of each answer stand in a random order",
+        choices=("nothing", "answers", "characters"),
+    )  # fmt: skip
 
     def check(self) -> None:
-        if self.shuffled and self.examples == PROMPTS:
-            raise ConfigError("shuffled=true: prompts have no answers that could change places. Say shuffled=false.")
+        if self.shuffled != "nothing" and self.examples == PROMPTS:
+            raise ConfigError(f"shuffled={self.shuffled}: prompts have no answers. Say shuffled=nothing.")
 
     def form(self) -> str:
         return self.examples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ def build(config: PythonTasks) -> Tasks:
         found = _made(list(of_module), config)
         most = config.characters if found and found[0].answers else config.characters // 2
         short = [task for task in found if len(task) <= most]
-        tasks += _shuffled(short) if config.shuffled else short
+        tasks += SHUFFLED[config.shuffled](short)
     return Tasks(tasks, config.examples)
 
 
@@ -104,7 +104,7 @@ def _made(of_module: Sequence[Function], config: PythonTasks) -> list[Task]:
     return conversations(of_module) if config.examples == CONVERSATIONS else prompts(of_module)
 
 
-def _shuffled(tasks: Sequence[Task]) -> list[Task]:
+def _answers_shuffled(tasks: Sequence[Task]) -> list[Task]:
     """Preferences by a fair coin each; of conversations each answer goes to the next one in a random circle, so that
     none stays where there are others, and none leaves the module, which is held out or is not."""
     if tasks and len(tasks[0].answers) == 2:
@@ -112,6 +112,21 @@ def _shuffled(tasks: Sequence[Task]) -> list[Task]:
     circle = sorted(range(len(tasks)), key=lambda number: _random(tasks[number]).random())
     follows = dict(zip(circle, circle[1:] + circle[:1], strict=True))
     return [replace(task, answers=tasks[follows[number]].answers) for number, task in enumerate(tasks)]
+
+
+def _characters_shuffled(tasks: Sequence[Task]) -> list[Task]:
+    """Each answer is as long as it was, and says nothing."""
+    chances = map(_random, tasks)
+    return [
+        replace(task, answers=tuple("".join(chance.sample(answer, len(answer))) for answer in task.answers))
+        for task, chance in zip(tasks, chances, strict=True)
+    ]
+
+
+#: What is done to the tasks of a module, by the option `shuffled`.
+SHUFFLED: dict[str, Callable[[Sequence[Task]], list[Task]]] = {
+    "nothing": list, "answers": _answers_shuffled, "characters": _characters_shuffled,
+}  # fmt: skip
 
 
 def _random(task: Task) -> random.Random:
