@@ -97,12 +97,16 @@ def for_hydra(words: Sequence[str]) -> list[str]:
         words = [word for word in words if not word.startswith("alignment=")]
     none = [f"~{word[:-5]}" if word.endswith("=null") and word[:-5] in known else word for word in words]
     none = [_PARTS.sub(rf"\1@{METHOD}.\2=", word) for word in none]
+    none = [_PARTS_OF_PARTS.sub(r"\1/\2@\1.\2.\3=", word) for word in none]
     return [re.sub(r"(?<=[=,])[0-9a-f]+(@\d+)?(?=,|$)", r"'\g<0>'", w) if _IDS.match(w) else w for w in none]
 
 
 _IDS = re.compile(r"(run|parents\.\w+)=")
 #: The choice of a part of a method.
 _PARTS = re.compile(rf"^((?:{'|'.join(METHODS)})/(\w+))=")
+
+#: The choice of what fills a slot of an architecture's part, such as architecture/feedforward/expert=gated.
+_PARTS_OF_PARTS = re.compile(r"^(architecture)/(\w+)/(\w+)=")
 
 
 def typed(composed: Any, name: str = "run") -> Config:

@@ -71,7 +71,7 @@ class Method(Protocol):
 
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
         """Each term of the loss as a weighted sum over the batch. The total is Σ term / count. A term that `counts`
-        does not name (an auxiliary loss out of `Output`) is a mean already, and is averaged over the micro-batches."""
+        does not name (an auxiliary loss out of `Output`) is a mean over its rows already, and is averaged over all."""
         ...
 
 

@@ -11,6 +11,7 @@ import torch
 
 from harness.interfaces.batch import Batch, Sequences
 from harness.interfaces.method import Method
+from harness.models.load import Load, routers
 from harness.training.job import TrainingJob
 from harness.training.loop import collected
 from harness.training.noise import keyed
@@ -24,11 +25,12 @@ ROWS = 4
 
 def evaluate(model: Any, method: Method, job: TrainingJob, between: Callable[[], None]) -> dict[str, Any]:
     """held_out_loss and held_out_stderr in nats per token (of a method that counts something else: per what it counts),
-    held_out_tokens; held_out_measures, where the method measures or tells some, by name: value, stderr, n. Without a
-    held-out sequence the loss is null; with a single cluster, the standard error. `between` is called after each
-    batch."""
-    sums, counts, measured = [], [], []
-    for of_sums, of_counts, measures in _sums(model, method, _batches(job, method), job.config.trainer.precision):
+    held_out_tokens; held_out_measures, where the method measures or tells some, by name: value, stderr, n. Of a model
+    with experts also held_out_load, what each expert was given in equal shares, by router, and among the measures
+    largest_expert_load. Without a held-out sequence the loss is null; with a single cluster, the standard error.
+    `between` is called after each batch."""
+    sums, counts, measured, load = [], [], [], Load(routers(model))
+    for of_sums, of_counts, measures in _sums(model, method, _batches(job, method), job.config.trainer.precision, load):
         sums.append(of_sums)
         counts.append(of_counts)
         measured.append(measures)
@@ -36,7 +38,11 @@ def evaluate(model: Any, method: Method, job: TrainingJob, between: Callable[[],
     loss, error = ratio(sums, counts) if sums else (None, None)
     tokens = int(sum(row[0] for row in counts))
     found = {"held_out_loss": loss, "held_out_stderr": error, "held_out_tokens": tokens}
-    return {**found, "held_out_measures": _measured(measured)} if any(measured) else found
+    told = _measured(measured) if any(measured) else {}
+    if load.counts:
+        told["largest_expert_load"] = {"value": load.largest(), "stderr": None, "n": load.places()}
+        found["held_out_load"] = load.shares()
+    return {**found, "held_out_measures": told} if told else found
 
 
 def _measured(batches: list[dict[str, tuple[float, float]]]) -> dict[str, dict[str, float | None]]:
@@ -83,7 +89,7 @@ def _batches(job: TrainingJob, method: Method) -> Iterator[Batch]:
 
 @torch.no_grad()
 def _sums(
-    model: Any, method: Method, batches: Iterable[Batch], precision: str
+    model: Any, method: Method, batches: Iterable[Batch], precision: str, load: Load
 ) -> Iterator[tuple[list[float], list[float], dict[str, tuple[float, float]]]]:
     """Of each batch, the sums and the counts of the method's terms, and its measures; auxiliary losses are left out.
     A method that makes its batches makes the same ones of the same model."""
@@ -98,7 +104,8 @@ def _sums(
                 moved = collected(collect, model, moved, [keyed(place) for place in batch.places_B.tolist()])
                 batch = moved.to("cpu")
             counts = method.counts(batch)
-            terms = model(method.losses, moved)
+            with load:
+                terms = model(method.losses, moved)
             measured = model(measures, moved) if measures else {}
         said = {name: (float(terms[name]), counts.pop(name)) for name in told}
         yield [float(terms[name]) for name in counts], list(counts.values()), {**said, **measured}

@@ -18,6 +18,7 @@ from harness.interfaces.method import Method
 from harness.interfaces.optimizer import OptimizerConfig, ScheduleConfig
 from harness.models.blocks import compile_blocks, recompute
 from harness.models.groups import freeze, trained
+from harness.models.load import Load, balanced
 from harness.models.model import Model
 from harness.schema import TrainerConfig
 from harness.training.gradients import clip
@@ -114,6 +115,7 @@ class Loop(LightningModule):
         self.stepped = False  #: whether the last batch was trained on
         self._in_a_row = 0  #: batches left out since one was trained on
         freeze(model, optimizer)
+        self.routers = balanced(model)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning names its current hook here some thirty times a step, and a module's own way is slow.
@@ -180,13 +182,16 @@ class Loop(LightningModule):
             return
         step, batch = self.trainer.global_step, self._collected(batch)
         counts = self._counts(batch.host)
-        micro_batches = len(batch.host) * self.world.data_size
+        rows = sum(len(host.places_B) for host in batch.host) * self.world.data_size
+        load = Load(self.routers)
         losses, figures = [], []
         for micro_batch, host in zip(batch.micro_batches, batch.host, strict=True):
             seed_noise(self.noise_seed, step, int(host.places_B[0]), self.device)
             with self.trainer.strategy.last_backward(host is batch.host[-1]):
-                terms = self.model(self.method.losses, micro_batch)
-                parts = {name: term / counts.get(name, micro_batches) for name, term in terms.items()}
+                with load:  # the backward pass, which may compute blocks again, is left out
+                    terms = self.model(self.method.losses, micro_batch)
+                share = len(host.places_B) / rows
+                parts = {n: term / counts[n] if n in counts else term * share for n, term in terms.items()}
                 figures.append([parts.pop(name).detach().double() for name in self.told])
                 first, *others = parts.values()
                 loss = sum(others, first)
@@ -206,6 +211,7 @@ class Loop(LightningModule):
         if self.told:
             self.figures.append(torch.stack([torch.stack(of_one) for of_one in figures]).sum(0))
         self._update(step)
+        load.balance(self.world.total)
 
     def _collected(self, batch: Step) -> Step:
         """What the method makes of it, where it makes its batches itself."""
@@ -220,7 +226,7 @@ class Loop(LightningModule):
 
     def _counts(self, micro_batches: list[Batch]) -> dict[str, float]:
         """What each term is divided by: its count over the whole step, all ranks', before the first backward. A term
-        that the method does not count (an auxiliary loss) is a mean already, and is averaged over the micro-batches."""
+        that the method does not count (an auxiliary loss) is a mean over its rows already, and is averaged over all."""
         counted = [self.method.counts(micro_batch) for micro_batch in micro_batches]
         own = [sum(counts[name] for counts in counted) for name in counted[0]]
         *totals, stops = self.world.total([*own, float(self.interrupted())])

@@ -15,6 +15,7 @@ ACTIVATIONS = {
     "gelu": lambda x: x * 0.5 * (1 + torch.erf(x / 2**0.5)),
     "gelu_tanh": lambda x: 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))),
     "relu": lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
+    "squared_relu": lambda x: torch.where(x > 0, x * x, torch.zeros_like(x)),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import hookimpl
 from harness.config import option
-from harness.interfaces.parts import FeedforwardConfig
+from harness.interfaces.parts import ACTIVATIONS, FeedforwardConfig
 
 HARNESS_INTERFACE = 1
 
@@ -16,7 +16,7 @@ class GatedConfig(FeedforwardConfig):
     activation: str = option(
         "silu",
         "of the gate; silu: SwiGLU; gelu or gelu_tanh: GeGLU; relu: ReGLU",
-        choices=("silu", "gelu", "gelu_tanh", "relu"),
+        choices=ACTIVATIONS,
     )
     hidden: int | None = option(None, "channels of the hidden layer; null: multiple × width", minimum=1)
     multiple: float = option(

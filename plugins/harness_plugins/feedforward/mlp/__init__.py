@@ -6,16 +6,14 @@ from typing import Any
 
 from harness import hookimpl
 from harness.config import option
-from harness.interfaces.parts import FeedforwardConfig
+from harness.interfaces.parts import ACTIVATIONS, FeedforwardConfig
 
 HARNESS_INTERFACE = 1
 
 
 @dataclass(kw_only=True)
 class MLPConfig(FeedforwardConfig):
-    activation: str = option(
-        "gelu", "the activation; gelu_tanh: GPT-2's approximation", choices=("gelu", "gelu_tanh", "relu", "silu")
-    )
+    activation: str = option("gelu", "the activation; gelu_tanh: GPT-2's approximation", choices=ACTIVATIONS)
     hidden: int | None = option(None, "channels of the hidden layer; null: multiple × width", minimum=1)
     multiple: float = option(4.0, "channels of the hidden layer, in widths", minimum=0.0)
     rounding: int = option(1, "the hidden layer is rounded up to a multiple of so many channels", minimum=1)

@@ -1,0 +1,58 @@
+"""How many places each expert of a model is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def routers(model: nn.Module) -> dict[str, Any]:
+    """The modules that share places out to experts, by name: those that have ``load_E``."""
+    return {name: module for name, module in model.named_modules() if hasattr(module, "load_E")}
+
+
+def balanced(model: nn.Module) -> dict[str, Any]:
+    """Those of them that are moved after each optimizer step."""
+    return {name: router for name, router in routers(model).items() if router.balanced}
+
+
+class Load:
+    """Counts while it is entered, and goes on with the count when it is entered again. What a backward pass computes
+    again lies outside and counts once."""
+
+    def __init__(self, routers: dict[str, Any]) -> None:
+        self.routers = routers
+        self.counts: dict[str, torch.Tensor] = {}
+
+    def __enter__(self) -> Load:
+        for name, router in self.routers.items():
+            router.load_E = self.counts.get(name, 0)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for name, router in self.routers.items():
+            self.counts[name], router.load_E = router.load_E, None
+
+    def balance(self, total: Callable[[Sequence[float]], list[float]]) -> None:
+        """Tells every router what was counted. total: sums each number over the ranks that share the batch."""
+        if not self.counts:
+            return
+        counts = list(self.counts.values())
+        summed = torch.tensor(total(torch.cat(counts).tolist()), dtype=torch.float64)
+        for router, load_E in zip(self.routers.values(), summed.split([len(count) for count in counts]), strict=True):
+            router.balance(load_E)
+
+    def shares(self) -> dict[str, list[float]]:
+        """What each expert was given, in equal shares: 1 where it is as much as any other's."""
+        return {name: (load_E / load_E.double().mean()).tolist() for name, load_E in self.counts.items()}
+
+    def places(self) -> int:
+        """How often a router has given a place to an expert, at each router."""
+        return int(next(iter(self.counts.values())).sum())
+
+    def largest(self) -> float:
+        """The load of the expert that was given most, in equal shares, over all routers."""
+        return max(max(shares) for shares in self.shares().values())

@@ -1,0 +1,144 @@
+"""Experts in training: the same by any cut of the batch, killed or not; their load on held-out text."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_runs import config, job, run_dir, trained
+
+from harness.launch.ranks import together
+from harness.rundir import RunDir
+from harness.schema import RunConfig
+from harness.training.train import load_model, train
+
+STEPS = 12
+
+
+def experts(text: Path, trainer: dict | None = None, **values) -> RunConfig:
+    """Both ways of balancing at once."""
+    mixture = {
+        "name": "mixture_of_experts", "expert": {"name": "gated", "hidden": 8}, "experts": 6, "score": "sigmoid",
+        "shared": {"name": "mlp", "hidden": 8}, "bias_rate": 0.01, "balance_loss": 0.02, "z_loss": 0.001, **values,
+    }  # fmt: skip
+    given = {"log_every": 1, "checkpoints": 3, **(trainer or {})}
+    return config(text, architecture={"feedforward": mixture}, data={"batch_size": 8}, trainer=given)
+
+
+def carry_out(of: RunConfig, path: Path) -> RunDir:
+    import harness.training.fit  # noqa: F401
+
+    run, work = run_dir(path, of), job(of, STEPS)
+    if of.trainer.devices == 1:
+        trained(work, run)
+    else:
+        with run.lease() as held:
+            together(of.trainer.devices, lambda rank: train(work, held, progress=False))
+    return run
+
+
+def biases(run: RunDir) -> dict[str, torch.Tensor]:
+    model, _, _ = load_model(run)
+    return {name: buffer for name, buffer in model.named_buffers() if name.endswith("router.bias")}
+
+
+def losses(run: RunDir) -> list[float]:
+    return [row["loss"] for row in run.metrics()]
+
+
+@pytest.fixture(scope="module")
+def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    return carry_out(experts(text), tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_the_bias_moves_by_a_step_at_a_time(whole: RunDir):
+    found = biases(whole)
+    assert list(found) == [f"body.blocks.{layer}.feedforward.router.bias" for layer in range(2)]
+    for bias in found.values():
+        moved = bias / 0.01
+        torch.testing.assert_close(moved, moved.round(), rtol=0, atol=1e-4)
+        assert 0 < moved.abs().max() <= STEPS
+
+
+def test_a_checkpoint_has_the_bias_of_its_step(whole: RunDir):
+    first, _, _ = load_model(whole, STEPS * 2 // 3)
+    assert any(not torch.equal(first.get_buffer(name), bias) for name, bias in biases(whole).items()), (
+        "the bias at the end is another one"
+    )
+
+
+CUTS = {
+    "micro-batches": {"micro_batch": 2},
+    "unequal micro-batches": {"micro_batch": 3},
+    "recomputed": {"activation_checkpointing": "blocks", "micro_batch": 4},
+    "selectively recomputed": {"activation_checkpointing": "selective"},
+}
+LAYOUTS = {
+    "ddp": {"devices": 2},
+    "fsdp": {"devices": 2, "strategy": "fsdp", "micro_batch": 2, "activation_checkpointing": "blocks"},
+    "tensor": {"devices": 2, "tensor_parallel": 2},
+}
+
+
+@pytest.mark.parametrize("trainer", CUTS.values(), ids=CUTS.keys())
+def test_however_the_batch_is_cut_the_run_is_the_same(trainer: dict, whole: RunDir, text: Path, tmp_path: Path):
+    assert_same(carry_out(experts(text, trainer), tmp_path / "run"), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_however_it_is_spread_the_run_is_the_same(trainer: dict, whole: RunDir, text: Path, tmp_path: Path):
+    assert_same(carry_out(experts(text, trainer), tmp_path / "run"), whole)
+
+
+def assert_same(run: RunDir, whole: RunDir) -> None:
+    assert losses(run) == pytest.approx(losses(whole), rel=0, abs=1e-5)
+    for name, bias in biases(whole).items():
+        assert torch.equal(biases(run)[name], bias)
+    ours, theirs = (of.manifest()["result"]["held_out_load"] for of in (run, whole))
+    assert list(ours) == list(theirs)
+
+
+def test_stopped_and_started_again_it_ends_with_the_same_bits(
+    whole: RunDir, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, work = run_dir(tmp_path / "run", experts(text)), job(experts(text), STEPS)
+
+    from harness.training.recorder import Recorder
+
+    plain = Recorder.on_train_batch_end
+
+    def stop_after_five(self, trainer, *arguments):
+        plain(self, trainer, *arguments)
+        if trainer.global_step == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "on_train_batch_end", stop_after_five)
+        with pytest.raises(KeyboardInterrupt):
+            trained(work, run)
+    assert run.last_whole_checkpoint()[0] == 5
+    trained(work, run)
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        one, two = (load_file(of.checkpoint(STEPS) / name) for of in (run, whole))
+        assert all(torch.equal(one[key], two[key]) for key in two)
+    assert losses(run) == losses(whole)
+
+
+def test_evaluation_moves_nothing(whole: RunDir, text: Path, tmp_path: Path):
+    of = experts(text)
+    run = carry_out(replace(of, watch=replace(of.watch, validate_every=2)), tmp_path / "run")
+    assert all(torch.equal(biases(run)[name], bias) for name, bias in biases(whole).items())
+    assert losses(run) == losses(whole)
+
+
+def test_the_load_on_held_out_text_is_told(whole: RunDir):
+    result = whole.manifest()["result"]
+    assert len(result["held_out_load"]) == 2
+    for shares in result["held_out_load"].values():
+        assert sum(shares) == pytest.approx(6)
+    told = result["held_out_measures"]["largest_expert_load"]
+    assert told["value"] == max(max(shares) for shares in result["held_out_load"].values())
+    assert told["n"] == 2 * result["held_out_tokens"]
