@@ -46,7 +46,8 @@ def read_samples(path: Path) -> Any:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.read_table(path)
+        with pyarrow.parquet.ParquetFile(path) as file:  # `read_table` imports what reads folders, for 0.3 s
+            return file.read()
     except (OSError, pyarrow.ArrowException) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise UserError(f"{path} is damaged ({reason}). Remove it, and score the run again.") from None
