@@ -35,6 +35,6 @@ def held_out(run: RunDir, plan: Plan) -> dict[str, Any]:
     from harness.training.held_out import evaluate
     from harness.training.parents import setting
 
-    flops = plan.account.forward_flops
-    job = TrainingJob(plan.config.with_seeds(), plan.steps, plan.dataset(), plan.vocabulary, flops, plan.parents)
+    flops = plan.account.forward_flops, plan.training_flops
+    job = TrainingJob(plan.config.with_seeds(), plan.steps, plan.dataset(), plan.vocabulary, *flops, plan.parents)
     return evaluate(load_model(run)[0], plan.config.method.build(setting(job)), job, lambda: None)

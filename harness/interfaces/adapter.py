@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 class AdapterCounts:
     """What an adapter adds. parameters: those that are trained. activations: numbers kept for each token until the
     backward pass; products: those of them that are results of its matrix products, and what those add to the model's
-    own. flops: of the forward pass for each token."""
+    own. flops: of the forward pass for each token; reads: those of its products with what a module reads, by the name
+    of each module whose result it changes."""
 
     parameters: int
     activations: int
     products: int
     flops: int
+    reads: Mapping[str, int]
 
 
 @dataclass(kw_only=True)

@@ -61,6 +61,7 @@ def _train(plan: Plan, run: RunDir, quiet: bool) -> Decision:
                 dataset=data,
                 vocabulary=plan.vocabulary,
                 forward_flops=plan.account.forward_flops,
+                training_flops=plan.training_flops,
                 parents=plan.parents,
             )
             _on_devices(job, run, quiet)

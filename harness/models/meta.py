@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.interfaces.adapter import AdapterCounts
 from harness.interfaces.architecture import ArchitectureConfig, PartCount
 from harness.models.model import Model
 
@@ -33,6 +36,31 @@ def count_on_meta(config: ArchitectureConfig, vocabulary: int, sequence_length: 
         PartCount(part, parameters[part, table], 0 if table else flops.get(part, 0), parameters[part, table], table)
         for part, table in sorted(lines)
     ]
+
+
+def training_flops_on_meta(model: Model, sequence_length: int, adapter: AdapterCounts | None = None) -> int:
+    """FLOPs of the forward and the backward pass for one token, as PyTorch's counter has them: parameters that are
+    frozen have no gradient, and neither has what stands before all that is trained.
+
+    adapter: what is trained instead of all parameters. Its library is not asked: where it stands, a number stands that
+    needs a gradient, and its own products are added, three times each but those that read what needs none.
+    """
+    spared: list[int] = []
+    if adapter is not None:
+        model.requires_grad_(False)
+        for name, reading in adapter.reads.items():
+            model.get_submodule(name).register_forward_hook(partial(_as_adapted, reading, spared))
+    inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        model.logits(inputs_BT, head=next(iter(model.heads))).sum().backward()
+    beside = 3 * adapter.flops - sum(spared) if adapter else 0
+    return counter.get_total_flops() // sequence_length + beside
+
+
+def _as_adapted(reading: int, spared: list[int], module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    if not inputs[0].requires_grad:
+        spared.append(reading)
+    return output + torch.zeros((), device="meta", requires_grad=True)
 
 
 def flops_on_meta(model: Model, sequence_length: int) -> dict[str, int]:

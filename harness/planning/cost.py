@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.models.counting import Account, account, inference_memory
 from harness.models.memory import Step, TrainingMemory, training_memory
-from harness.planning.plan import ASSUMED_MFU, Plan, adapter_counts, trained_parameters, vocabulary_of
+from harness.planning.plan import ASSUMED_MFU, Plan, vocabulary_of
+from harness.planning.trained import adapter_counts, trained_parameters, training_flops
 from harness.schema import RunConfig
 
 
@@ -60,8 +61,8 @@ def description(config: RunConfig) -> dict[str, Any]:
         "active_parameters": model.active,
         "trained_parameters": trained_parameters(config, vocabulary, model.total),
         "forward_flops_per_token": model.forward_flops,
-        "training_flops_per_token": model.training_flops,
-        "training_flops_per_token_by_6N": model.six_n(model.non_embedding),
+        "training_flops_per_token": training_flops(config, vocabulary, model),
+        "training_flops_per_token_by_6N": model.six_n(model.active_non_embedding),
         "training_bytes": training.peak,
         "training_bytes_of_weights": training.weights,
         "training_bytes_of_gradients": training.gradients,

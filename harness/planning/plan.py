@@ -13,13 +13,13 @@ from harness.config import ConfigError, to_mapping
 from harness.data.dataset import Dataset, fingerprint, form_of, prepare
 from harness.files import CHECKSUMS, checksum
 from harness.identity import identity, run_id
-from harness.interfaces.adapter import AdapterCounts
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.interfaces.method import AlignmentConfig, MethodConfig
 from harness.models.counting import Account, account
 from harness.planning.layout import check_layout
 from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents
 from harness.planning.quantized import as_its_parent
+from harness.planning.trained import trained_parameters, training_flops
 from harness.schema import STARTS, RunConfig
 from harness.training.job import Parent
 
@@ -46,6 +46,7 @@ class Plan:
     tokens: int
     account: Account
     trained: int  #: parameters that are trained
+    training_flops: float  #: of one token, exact: see `harness.planning.trained`
     parents: Mapping[str, Parent] = field(default_factory=dict)
     inherited: Path | None = None  #: the folder of a parent's tokenizer that this run uses
 
@@ -67,18 +68,13 @@ class Plan:
 
     @property
     def flops(self) -> float:
-        """Training FLOPs, exact convention: matrix products, the backward pass twice the forward one."""
+        """Training FLOPs, exact convention: matrix products, forward, backward, and what the method has besides."""
         return self.training_flops * self.tokens
 
     @property
     def flops_6nd(self) -> float:
-        """Training FLOPs by the rule 6·N·D, N without embeddings."""
-        return float(self.account.six_n(self.account.non_embedding)) * self.tokens
-
-    @property
-    def training_flops(self) -> float:
-        """Of one token, exact: forward and backward, and the method's forward passes besides."""
-        return _training_flops(self.config, self.account)
+        """Training FLOPs by the rule 6·N·D, N without embeddings; of experts those that a token uses."""
+        return float(self.account.six_n(self.account.active_non_embedding)) * self.tokens
 
     def hours(self, flops_per_second: float) -> float:
         """Of this run itself."""
@@ -96,9 +92,10 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     if config.method:
         _fits(config)
     model = account(config.architecture, vocabulary, config.data.sequence_length)
-    steps = _steps(config, model, inherited)
-    data = data_fingerprint(config, inherited)
     trained = trained_parameters(config, vocabulary, model.total)
+    flops = training_flops(config, vocabulary, model)
+    steps = _steps(config, model, flops, inherited)
+    data = data_fingerprint(config, inherited)
     parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited)
     of = {role: parent.identity for role, parent in parents.items()}
     of = {role: said for role, said in of.items() if role in STARTS or said != of.get("init")}  # however it is said
@@ -107,12 +104,13 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
         determined["tokenizer"] = checksum(inherited / CHECKSUMS)
     tokens = steps * config.step_tokens
     parents |= leaned_on(config, parents)  # what it starts from stands in the identity once
-    return Plan(config, run_id(determined), determined, vocabulary, steps, tokens, model, trained, parents, inherited)
+    id = run_id(determined)
+    return Plan(config, id, determined, vocabulary, steps, tokens, model, trained, flops, parents, inherited)
 
 
-def _steps(config: RunConfig, model: Account, inherited: Path | None) -> int:
-    """The budget in whole optimizer steps, rounded up. Raises ConfigError where it is said twice, and where it is more
-    than anybody trains."""
+def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | None) -> int:
+    """The budget in whole optimizer steps, rounded up. flops: of training, for one token. Raises ConfigError where it
+    is said twice, and where it is more than anybody trains."""
     if config.method is None:
         return 0
     budget, step_tokens = config.budget, config.step_tokens
@@ -123,7 +121,7 @@ def _steps(config: RunConfig, model: Account, inherited: Path | None) -> int:
         raise ConfigError(f"{both} are both set, by a preset perhaps: one says how long to train. Say {nulls}.")
     if budget.flops is not None:
         # FLOPs that another run reports must not cost one step more for the rounding of large numbers.
-        steps = math.ceil(budget.flops / (_training_flops(config, model) * step_tokens) * (1 - 1e-12))
+        steps = math.ceil(budget.flops / (flops * step_tokens) * (1 - 1e-12))
     elif budget.epochs is not None:
         steps = math.ceil(dataset(config, inherited=inherited).places(budget.epochs) / config.data.batch_size)
     else:
@@ -132,11 +130,6 @@ def _steps(config: RunConfig, model: Account, inherited: Path | None) -> int:
     if steps * step_tokens > MOST_TOKENS + step_tokens:
         raise ConfigError(f"The budget is {steps * step_tokens:.3g} tokens of this model: at most {MOST_TOKENS:.0e}.")
     return max(1, steps)
-
-
-def _training_flops(config: RunConfig, model: Account) -> float:
-    besides = config.method.forward_passes() if config.method else 0
-    return float(model.training_flops + besides * model.forward_flops)
 
 
 def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
@@ -191,35 +184,6 @@ def _fits(config: RunConfig) -> None:
             "parents.init=<run> or a folder of transformers."
         )
     check_layout(config)
-
-
-def trained_parameters(config: RunConfig, vocabulary: int, parameters: int) -> int:
-    """How many parameters are trained, of a model of so many. Raises ConfigError for names that are none, and where
-    nothing is left to train."""
-    if config.method is None:
-        return 0
-    named = config.optimizer.frozen or config.optimizer.rates
-    if not named:
-        counts = adapter_counts(config, vocabulary)
-        return counts.parameters if counts else parameters
-    from harness.models.groups import freeze, train_only, trained
-    from harness.models.meta import build_on_meta
-
-    model = build_on_meta(config.architecture, vocabulary)
-    if config.adapter:
-        train_only(model, config.adapter.adapt(model))
-    freeze(model, config.optimizer)
-    return sum(one.parameter.numel() for one in trained(model, config.optimizer))
-
-
-def adapter_counts(config: RunConfig, vocabulary: int) -> AdapterCounts | None:
-    """What the run's adapter adds to the model; None: it has none."""
-    if config.adapter is None:
-        return None
-    from harness.models.meta import build_on_meta
-
-    counts: AdapterCounts = config.adapter.counts(build_on_meta(config.architecture, vocabulary))
-    return counts
 
 
 # -------------------------------------------------------------------------------------------- data

@@ -25,8 +25,8 @@ class TrainingJob:
     """One run, resolved.
 
     steps: whole optimizer steps, those of the run that it continues included. dataset: what `harness.data` prepared.
-    vocabulary: tokens in the embedding table. forward_flops: of one token, exact (matrix products), from the
-    architecture's account. parents: by role.
+    vocabulary: tokens in the embedding table. forward_flops, training_flops: of one token, exact (matrix products);
+    where parts are frozen, training needs less than three forward passes. parents: by role.
     """
 
     config: RunConfig
@@ -34,6 +34,7 @@ class TrainingJob:
     dataset: Any
     vocabulary: int
     forward_flops: float
+    training_flops: float
     parents: Mapping[str, Parent] = field(default_factory=dict)
 
     @property
@@ -43,14 +44,10 @@ class TrainingJob:
         return cast("tuple[int, int, int]", (seeds.init, seeds.data, seeds.noise))
 
     @property
-    def passes(self) -> int:
-        """Forward passes that one token costs: the backward pass is two, and a method may make more."""
-        return int(3 + self.config.method.forward_passes())
-
-    @property
-    def training_flops(self) -> float:
-        """Of one token."""
-        return self.passes * self.forward_flops
+    def passes(self) -> float:
+        """Forward passes that one token costs: the backward pass of a model that is trained whole is two, and a method
+        may make more."""
+        return self.training_flops / self.forward_flops
 
     @property
     def step_tokens(self) -> int:

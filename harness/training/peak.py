@@ -19,7 +19,7 @@ DATA_SHEETS = {
 }  # fmt: skip
 
 #: How MFU counts: the matrix products of so many forward passes for each token, attention over all places.
-CONVENTION = "exact forward FLOPs × {passes}"
+CONVENTION = "exact forward FLOPs × {passes:.3g}"
 
 
 @dataclass(frozen=True)

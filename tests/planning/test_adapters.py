@@ -88,9 +88,11 @@ def test_what_is_trained_is_counted(plan: Any, beside: list[str]):
     assert found.trained == 2 * layers * (4 * 2 * width + 3 * (width + hidden))
     assert plan(*beside, "optimizer.frozen=[*.lora_B.*]").trained == 2 * layers * (4 * width + 2 * width + hidden)
     assert cost(found, 1e9)["trained"] == found.trained
+    assert cost(found, 1e9)["flops"] == found.training_flops * found.tokens < whole.training_flops * found.tokens
     assert cost(found, 1e9)["memory_bytes"] < cost(whole, 1e9)["memory_bytes"]
     said = description(found.config)
     assert said["trained_parameters"] == found.trained
+    assert said["training_flops_per_token"] == found.training_flops
     assert said["training_bytes_of_weights"] == 4 * (found.account.total + found.trained)
     assert said["training_bytes_of_gradients"] == 4 * found.trained
     assert said["training_bytes_of_optimizer"] == 8 * found.trained

@@ -10,6 +10,7 @@ from harness.config import from_mapping, to_mapping
 from harness.data.dataset import prepare
 from harness.files import write_json
 from harness.models.counting import account
+from harness.planning.trained import training_flops
 from harness.rundir import RunDir
 from harness.schema import RunConfig
 from harness.training.job import TrainingJob
@@ -51,8 +52,9 @@ def config(text: Path, **changes: Any) -> RunConfig:
 def job(run_config: RunConfig, steps: int) -> TrainingJob:
     dataset = prepare(run_config)
     vocabulary = dataset.tokenizer.size
-    flops = account(run_config.architecture, vocabulary, run_config.data.sequence_length).forward_flops
-    return TrainingJob(run_config, steps, dataset, vocabulary, flops)
+    model = account(run_config.architecture, vocabulary, run_config.data.sequence_length)
+    own = training_flops(run_config, vocabulary, model)
+    return TrainingJob(run_config, steps, dataset, vocabulary, model.forward_flops, own)
 
 
 def run_dir(path: Path, run_config: RunConfig) -> RunDir:

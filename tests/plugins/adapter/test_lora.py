@@ -146,8 +146,12 @@ def test_counting_imports_no_peft():
     program = (
         "import sys\n"
         "from harness.composition import run_config\n"
-        "from harness.planning.plan import adapter_counts\n"
-        "adapter_counts(run_config(['experiment=tiny', 'tokenizer=bytes', 'adapter=lora']), 300)\n"
+        "from harness.models.counting import account\n"
+        "from harness.planning.trained import trained_parameters, training_flops\n"
+        "config = run_config(['experiment=tiny', 'tokenizer=bytes', 'adapter=lora'])\n"
+        "model = account(config.architecture, 300, 32)\n"
+        "assert trained_parameters(config, 300, model.total) < model.total\n"
+        "assert training_flops(config, 300, model) < model.training_flops\n"
         "assert 'torch' in sys.modules and 'peft' not in sys.modules and 'transformers' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -60,7 +60,8 @@ def _matches(name: str, pattern: str) -> bool:
 
 def counts(config: LoraConfig, model: nn.Module) -> AdapterCounts:
     """Kept are A's results and, where there is dropout, what A sees and which of it was dropped."""
-    shapes = [(module.in_features, module.out_features) for module in targets(config, model).values()]
+    found = targets(config, model)
+    shapes = [(module.in_features, module.out_features) for module in found.values()]
     parameters = config.rank * sum(inside + out for inside, out in shapes)
     ranks, seen = config.rank * len(shapes), sum(inside for inside, _ in shapes)
     return AdapterCounts(
@@ -68,6 +69,7 @@ def counts(config: LoraConfig, model: nn.Module) -> AdapterCounts:
         activations=ranks + (2 * seen if config.dropout else 0),
         products=ranks + sum(out for _, out in shapes),
         flops=2 * parameters,
+        reads={name: 2 * config.rank * module.in_features for name, module in found.items()},
     )
 
 
