@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,21 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, **settings: Any) -> None
         "clean_up_tokenization_spaces": False,
     }
     write_json(folder / "tokenizer_config.json", {**own, **settings})
+
+
+def with_end(tokenizer: Tokenizer, end: int) -> Tokenizer:
+    """A copy of a tokenizer of the `tokenizers` library in which END has its number. It is a word of the vocabulary
+    that no text leads to; a vocabulary without numbers is filled up with names that cannot be spelled either."""
+    from tokenizers import Tokenizer
+
+    content = json.loads(tokenizer.to_str())
+    vocabulary = content["model"]["vocab"]
+    if isinstance(vocabulary, dict):
+        vocabulary[END] = end
+    else:
+        unused = range(len(vocabulary), end)
+        vocabulary += [*([f"<|unused {number}|>", 0.0] for number in unused), [END, 0.0]]
+    return Tokenizer.from_str(json.dumps(content))
 
 
 def export_tokenizer(folder: Path, tokenizer: Any) -> None:

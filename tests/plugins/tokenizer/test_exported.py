@@ -11,18 +11,19 @@ from harness.config import plugin_config
 from harness.models.huggingface.tokenizer import END
 
 TEXTS = ["def double(value):\n    return value + value\n", "naïve 北京 \U0001f600\r\n\t1234", "  two  spaces "]
-NAMES = ("bytes", "characters", "bpe", "huggingface")
+TRAINED = {"bpe": {"size": 400}, "wordpiece": {"size": 700}, "unigram": {"size": 400}, "character_bpe": {"size": 400}}
+NAMES = ("bytes", "characters", *TRAINED, "huggingface")
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """(ours, theirs) by name. The BPE has room for more merges than its texts hold."""
+    """(ours, theirs) by name. Those that are trained have room for more tokens than their texts hold."""
     from transformers import AutoTokenizer
 
     folder, found = tmp_path_factory.mktemp("exported"), {}
     for name in NAMES:
         (folder / name).mkdir()
-        options = {"folder": str(folder / "bpe")} if name == "huggingface" else {"size": 400} if name == "bpe" else {}
+        options = {"folder": str(folder / "bpe")} if name == "huggingface" else TRAINED.get(name, {})
         tokenizer = plugin_config("tokenizer", {"name": name, **options}, "tokenizer").train(TEXTS)
         tokenizer.export(folder / name)
         found[name] = tokenizer, AutoTokenizer.from_pretrained(folder / name)
@@ -36,7 +37,7 @@ def test_every_text_has_the_same_tokens(pairs, name: str, text: str) -> None:
     assert theirs(text)["input_ids"] == ours.encode(text)
 
 
-@pytest.mark.parametrize("name", ["bytes", "characters", "bpe"])
+@pytest.mark.parametrize("name", ["bytes", "characters", *TRAINED])
 @pytest.mark.parametrize("text", [*TEXTS, f"a text that spells {END} out", "\x00\x7f\x80\xff"])
 def test_texts_come_back_alike(pairs, name: str, text: str) -> None:
     ours, theirs = pairs[name]

@@ -32,9 +32,9 @@ class BytePair(TokenizerConfig):
         return train(texts, self.size)
 
     def load(self, folder: Path) -> BytePairTokenizer:
-        from harness_plugins.tokenizer.bpe.bpe import load
+        from harness_plugins.tokenizer.bpe.bpe import BytePairTokenizer
 
-        return load(folder, self.size)
+        return BytePairTokenizer.load(folder, self.size)
 
 
 @hookimpl
