@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,8 @@ def _blocks(stream: Stream, cells: list[np.ndarray], held_out: Sequences) -> Ite
 def _computed(job: TrainingJob, model: Any, blocks: Iterator[Sequences], pairs: int, progress: Progress) -> Known:
     found: list[tuple[np.ndarray, np.ndarray]] = []
     done, length = 0, job.config.data.sequence_length
-    with torch.no_grad(), _precision(job.config.trainer.precision, model):
+    trainer = job.config.trainer
+    with torch.no_grad(), _precision(trainer.precision, model), _deterministic(trainer.deterministic):
         for block in blocks:
             assert block.parts_BS is not None
             order_B = np.argsort((block.parts_BS != PADDING).sum(axis=1), kind="stable")
@@ -175,6 +176,17 @@ def _precision(precision: str, model: Any) -> AbstractContextManager[Any]:
         model.bfloat16()
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     return nullcontext() if half is None else torch.autocast(model.device.type, half)
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """As the run itself, which has not begun: CUDA adds up in any order else."""
+    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(wanted)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
 
 
 def _of_rows(model: Any, sequences: Sequences, sequence_length: int) -> np.ndarray:

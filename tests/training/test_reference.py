@@ -177,3 +177,27 @@ def test_their_model_is_as_precise_as_the_policy(parent: Parent):
     rough, fine = (known(aligned(parent, trainer={"precision": p})).logp_NA for p in ("bf16-true", "fp32"))
     assert not np.array_equal(rough, fine)
     np.testing.assert_allclose(rough, fine, rtol=0.03)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("wanted", [False, True])
+def test_they_are_computed_in_the_deterministic_mode_of_the_run(
+    wanted: bool, before: bool, parent: Parent, monkeypatch: pytest.MonkeyPatch
+):
+    """On CUDA sums have no order without it, and a cache would hold another run's chance."""
+    modes, plain = set(), of_module._of_rows
+
+    def of_rows(*given: Any) -> Any:
+        modes.add(torch.are_deterministic_algorithms_enabled())
+        return plain(*given)
+
+    monkeypatch.setattr(of_module, "_of_rows", of_rows)
+    of = aligned(parent, trainer={"deterministic": wanted})
+    mode = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before)
+    try:
+        known(of)
+        assert modes == {wanted}
+        assert torch.are_deterministic_algorithms_enabled() is before
+    finally:
+        torch.use_deterministic_algorithms(mode)
