@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ CONVENTIONS = {
     "N": "non-embedding parameters: all but token and position look-up tables",
     "D": "training tokens, repeats counted; unique tokens stand beside them",
     "C": "training FLOPs as 6ND with the N above; the exact count stands beside it",
-    "Loss": "mean cross-entropy on held-out text in the proportions of the corpus, in nats per token",
+    "Loss": "the method's, a mean over held-out data in the proportions of the corpus, in what is said beside it; nats "
+    "per token are the mean cross-entropy of text",
     "±": "one standard error over held-out samples, within one run; intervals of figures are 95 %",
 }
 
@@ -81,9 +82,27 @@ def comparable(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["id"] in beginnings(starts)]
 
 
+def of_one_loss(rows: list[Row]) -> list[Row]:
+    """Those that are comparable, if all their losses are of one method and told in one unit; else none of them."""
+    found = comparable(rows)
+    return found if len(kinds_of_loss(found)) <= 1 else []
+
+
+def kinds_of_loss(rows: list[Row]) -> list[str]:
+    """Methods and what they tell their losses in."""
+    said = [f"{row['method']} ({row['loss_in'] or 'unit not known'})" for row in rows if row["method"]]
+    return list(dict.fromkeys(said))
+
+
+def loss_label(rows: Sequence[Row], which: str) -> str:
+    """The name of an axis of losses, which are all told in one unit."""
+    unit = next((row["loss_in"] for row in rows if row["loss_in"]), None)
+    return f"{which} ({unit})" if unit else which
+
+
 def best(rows: list[Row]) -> Row | None:
-    """The run of the lowest held-out loss, of those that are comparable."""
-    return min(finished(comparable(rows)), key=lambda row: row["held_out_loss"], default=None)
+    """The run of the lowest held-out loss, of those whose losses can be ranked."""
+    return min(finished(of_one_loss(rows)), key=lambda row: row["held_out_loss"], default=None)
 
 
 def last_scores(report: Report) -> list[Row]:
@@ -107,6 +126,11 @@ def warnings(report: Report) -> list[str]:
             f"{row['id']} ({row['state'] if row['state'] != 'finished' else 'no finite loss'})" for row in bad
         )
         found.append(f"Without a result, and so in no fit: {len(bad)} of {len(rows)} runs, {names}.")
+    if len(kinds := kinds_of_loss(comparable(rows))) > 1:
+        found.append(
+            f"The losses are of {len(kinds)} kinds, {', '.join(kinds)}: no figure shows them together, none is the "
+            "best, and a law that is fitted to all of them says nothing. Compare the scores."
+        )
     for what, key, then in (
         ("numerics fingerprint", "fingerprint", "Between them equal runs agree only up to rounding."),
         ("digest of the code", "code", "Differences between these runs may come from the code."),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.reports.content import Row, finished
+from harness.reports.content import Row, finished, loss_label
 from harness.reports.style import INK, PAPER, figure, label, log_losses, ramp, size
 from harness.reports.words import is_number, power_of_ten
 
@@ -26,7 +26,7 @@ def colours(rows: Sequence[Row]) -> dict[Any, str]:
 def loss_curves(rows: Sequence[Row], curves: Mapping[str, Sequence[tuple[int, int, float]]]) -> Figure:
     """Training loss over tokens; a dot for the held-out loss at the end."""
     drawn, axes = figure()
-    label(axes, "training tokens", "loss (nats per token)")
+    label(axes, "training tokens", loss_label(rows, "loss"))
     colour = colours(rows)
     for row in rows:
         points = [(tokens, loss) for _, tokens, loss in curves.get(row["id"], ()) if tokens > 0 and is_number(loss)]
@@ -52,7 +52,7 @@ def loss_against_compute(rows: Sequence[Row], shown: Sequence[Row]) -> Figure:
     """Held-out loss over training compute, 95 % intervals, lines through each model size. rows: all runs, of whose
     sizes the colours are; shown: finished ones."""
     drawn, axes = figure()
-    label(axes, "training compute C (FLOPs, 6ND)", "held-out loss (nats per token)")
+    label(axes, "training compute C (FLOPs, 6ND)", loss_label(rows, "held-out loss"))
     colour = colours(rows)
     _by_size(
         axes,

@@ -22,6 +22,7 @@ from harness.reports.content import (
     differences,
     finished,
     last_scores,
+    of_one_loss,
     rungs,
     same,
     warnings,
@@ -88,8 +89,8 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
         "totals": {key: sum((row[key] or 0) * _own(row) for row in rows) for key in ("tokens", "flops_6nd")}
         | {"seconds": sum(row["seconds"] or 0 for row in rows)},
         "links": {row["id"]: _link(report.runs_folder / row["id"], folder) for row in rows},
-        "curves": _curves(report, comparable(rows), gallery),
-        "compute": _compute(comparable(rows), gallery),
+        "curves": _curves(report, of_one_loss(rows), gallery),
+        "compute": _compute(of_one_loss(rows), gallery),
         "drawn": [(finding, list(_drawings(finding, gallery))) for finding in report.findings],
         "stages_meaning": meaning(report.stages) if report.stages else "",
         "capabilities": list(_capabilities(report, comparable(rows), scores, gallery)),

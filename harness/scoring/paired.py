@@ -33,9 +33,9 @@ def paired_pulls(
 ) -> np.ndarray | None:
     """By how much each sample moves value_a − value_b from where the others have it, to first order; shape (samples,).
     None as above."""
-    name, _, wanted = metric.partition(",")
-    a, b = ([s for s in samples if s.get("filter") == (wanted or "none")] for samples in (samples_a, samples_b))
-    if len(a) < 2 or list(map(_question, a)) != list(map(_question, b)):
+    name = metric.partition(",")[0]
+    a, b = (_of(metric, samples) for samples in (samples_a, samples_b))
+    if len(a) < 2 or questions(a, metric) != questions(b, metric):
         return None
     pulls = [_pulls(rows, f"metric.{name}", value) for rows, value in ((a, value_a), (b, value_b))]
     if pulls[0] is None or pulls[1] is None:
@@ -43,8 +43,15 @@ def paired_pulls(
     return np.asarray(pulls[0] - pulls[1])
 
 
-def _question(sample: Sample) -> tuple[Any, ...]:
-    return tuple(sample.get(key) for key in ("document", "prompt", "target"))
+def questions(samples: Sequence[Sample], metric: str) -> list[tuple[Any, ...]]:
+    """What was asked, sample by sample, for one metric."""
+    return [tuple(sample.get(key) for key in ("document", "prompt", "target")) for sample in _of(metric, samples)]
+
+
+def _of(metric: str, samples: Sequence[Sample]) -> list[Sample]:
+    """Those that went through the metric's filter, which its name has behind a comma."""
+    wanted = metric.partition(",")[2] or "none"
+    return [sample for sample in samples if sample.get("filter") == wanted]
 
 
 def _pulls(samples: Sequence[Sample], column: str, value: float) -> np.ndarray | None:

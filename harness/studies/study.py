@@ -20,8 +20,8 @@ from harness.launch.progress import Watch, make_ready
 from harness.launch.run import carry_out
 from harness.planning.plan import Plan
 from harness.planning.reuse import Decision, allowed
+from harness.reports.chain import start_of
 from harness.reports.content import beginnings
-from harness.reports.stages import start_of
 from harness.rundir import RunDir
 from harness.studies.stages import rows_of
 from harness.studies.sweep import Sweep

@@ -39,7 +39,7 @@ def a_run(width: int, tokens: int, loss: float, seed: int = 0, state: str = "fin
             "flops_6nd": 6.0 * size * tokens,
         },
         "result": {"held_out_loss": loss, "held_out_stderr": 0.009, "seconds": tokens * size**0.6 / 4e6},
-        "config": {"architecture": {"name": "transformer", "width": width}, "seed": seed},
+        "config": {"architecture": {"name": "transformer", "width": width}, "method": {"name": "clm"}, "seed": seed},
     }
 
 

@@ -264,3 +264,34 @@ def test_a_drawing_that_fails_costs_only_itself(study, tmp_path, caplog):
     assert "This figure cannot be drawn: ZeroDivisionError: no points" in page.text
     assert "Loss over tokens" in page.text
     assert "Broken" in caplog.text
+
+
+def told_in(run, method, unit):
+    run["config"] = {**run["config"], "method": {"name": method}}
+    run["model"] = {**run["model"], "loss_in": unit}
+
+
+def test_losses_stand_with_what_they_are_told_in(study, tmp_path):
+    report = study(findings=[], scores=[])
+    for run in report.runs:
+        told_in(run, "sft", "nats per answer token")
+    path = write(report, tmp_path / "report")
+    page = Page(path)
+    assert page.text.count("nats per answer token") > len(report.runs), "each run's, the best one's and the axes'"
+    assert "nats per token" not in page.text[page.text.index("Key figures") : page.text.index("Conventions")]
+    for name in ("loss-over-tokens", "loss-against-compute-by-size"):
+        assert "(nats per answer token)" in (path.parent / "figures" / f"{name}.svg").read_text()
+
+
+def test_unlike_losses_are_neither_drawn_together_nor_ranked(study, tmp_path):
+    report = study(findings=[])
+    for run in report.runs[:6]:
+        told_in(run, "dpo", "nats per pair")
+    page = Page(write(report, tmp_path / "report"))
+    warned = page.text[page.text.index("Before you trust it") : page.text.index("Key figures")]
+    assert "The losses are of 2 kinds" in warned
+    assert "dpo (nats per pair)" in warned
+    assert "clm (nats per token)" in warned
+    assert "Loss over tokens" not in page.text
+    assert re.search(r"best held-out loss\s*–", page.text)
+    assert "Capabilities" in page.text, "scores are of the same samples whatever the loss is of"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from scipy import stats
 
 from harness.files import write_json
-from harness.reports.stages import gained_and_lost, half_width, meaning
+from harness.reports.stages import gained_and_lost, meaning
 from harness.rundir import RunDir
 from harness.scoring.samples import write_samples
 
@@ -41,7 +40,8 @@ def runs(tmp_path: Path) -> Any:
     return made
 
 
-def scored(run: RunDir, task: str, metric: str, values: Sequence[float], **more: Any) -> None:
+def scored(run: RunDir, task: str, metric: str, values: Sequence[float], first: int = 0, **more: Any) -> None:
+    """first: number of the first document that is asked."""
     blank: dict[str, Any] = {
         "filter": "none",
         "prompt": "",
@@ -50,7 +50,9 @@ def scored(run: RunDir, task: str, metric: str, values: Sequence[float], **more:
         "choices": [],
         "log_likelihoods": [],
     }
-    write_samples(run, task, 7, [{**blank, "document": i, f"metric.{metric}": float(v)} for i, v in enumerate(values)])
+    write_samples(
+        run, task, 7, [{**blank, "document": i, f"metric.{metric}": float(v)} for i, v in enumerate(values, first)]
+    )
     row = {"run": run.id, "checkpoint": 7, "suite": "s", "task": task, "metric": metric, "likelihood": "causal"}
     run.add_scores([{**row, "value": float(np.mean(values)), "stderr": 0.1, "n": len(values), "settings": "x", **more}])
 
@@ -105,20 +107,36 @@ def test_seeds_that_disagree_widen_the_interval(runs: Any):
     assert "hold both the samples' and the seeds' spread" in meaning(finding)
 
 
-@pytest.mark.parametrize(("pairs", "between"), [(1, 0.0), (2, 0.0), (2, 0.6), (4, 0.3)])
-def test_intervals_hold_the_truth_as_often_as_they_say(pairs: int, between: float):
-    """Simulated: each pair has a shift of its own, each sample one of its own in every pair. At least 95 %, and with
-    one pair, where nothing is counted twice, not more either."""
-    rng, held, times, truth = np.random.default_rng(0), 0, 1000, 0.4
-    for _ in range(times):
-        of_samples = rng.normal(0, 1, SAMPLES)
-        rows_PS = truth + rng.normal(0, between, (pairs, 1)) + of_samples + rng.normal(0, 0.5, (pairs, SAMPLES))
-        found = rows_PS.mean(axis=1)
-        half = half_width((rows_PS - found[:, None]) / SAMPLES, found)
-        held += abs(found.mean() - truth) <= half
-    noise = 3 * math.sqrt(0.95 * 0.05 / times)
-    assert held / times > 0.95 - noise
-    assert pairs > 1 or held / times < 0.95 + noise
+def test_seeds_that_were_asked_other_samples_are_told_each_alone(runs: Any):
+    """As many samples, but not the same: no sample can be said to move both."""
+    chain = []
+    for seed, first in ((0, 0), (1, 7)):
+        before = margins(seed)
+        chain.append(runs("sft", seed))
+        scored(chain[-1], "preferences", "margin", before, first=first)
+        chain.append(runs("dpo", seed, chain[-1]))
+        scored(chain[-1], "preferences", "margin", before + 0.5 + margins(9) / 10, first=first)
+    finding = gained_and_lost(chain, {})
+    (rows,) = finding.tables.values()
+    told = [row for row in rows if "margin" in row["what"]]
+    assert [row["what"] for row in told] == [
+        f"preferences: log-likelihood margin (nats), {run} alone ↑" for run in ("dpo0", "dpo1")
+    ]
+    for seed, row in enumerate(told):
+        after, before = margins(seed) + 0.5 + margins(9) / 10, margins(seed)
+        textbook = stats.ttest_rel(after, before).confidence_interval()
+        assert (row["low"], row["high"]) == pytest.approx((textbook.low, textbook.high))
+        assert (row["seeds"], row["verdict"]) == (1, "gained")
+    assert "2 are of one seed each, since the seeds were not asked the same samples" in finding.sentences[0]
+    assert "they say nothing of how another training would have come out" in meaning(finding)
+
+
+def test_a_pair_without_common_samples_leaves_out_the_interval_of_all_seeds(runs: Any):
+    first, second = (runs("sft", seed, margins=margins(seed)) for seed in (0, 1))
+    chain = [first, second, runs("dpo", 0, first, margins(2)), runs("dpo", 1, second, margins(3)[:-1])]
+    finding = gained_and_lost(chain, {})
+    row = the_row(finding)
+    assert (row["low"], row["verdict"], row["seeds"]) == (None, "no interval", 2)
 
 
 def test_where_the_samples_are_not_the_same_there_is_no_interval(runs: Any):

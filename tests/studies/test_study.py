@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from harness.cli import main
+from harness.files import write_json
 from harness.rundir import RunDir
 
 
@@ -141,3 +142,16 @@ def test_a_sweep_that_cannot_be_leaves_nothing(here, capsys):
     assert main(["study", "mine.yaml", "runs=others", "studies=elsewhere", "data.sequence_length=0"]) == 2
     assert not (here / "others").exists()
     assert not (here / "elsewhere").exists()
+
+
+def test_a_report_is_written_where_a_runs_plugin_is_not_installed_any_more(here, capsys):
+    for run in runs(here).values():
+        config = run.config()
+        config["architecture"]["attention"] = {"name": "mean"}
+        write_json(run.path / "config.json", config)
+        run.update_manifest(code={**run.manifest()["code"], "versions": {"harness-gadgets": "0.3"}})
+    assert main(["report", "mine"]) == 0
+    page = (here / "studies/mine/report.html").read_text()
+    assert re.search(r"No baselines stand beside the scores. Run \w+ was made with the attention mean", page)
+    assert "Its manifest names harness-gadgets 0.3: install that." in page
+    assert all(f"{name}/" in page for name in runs(here)), "every run stands in it"
