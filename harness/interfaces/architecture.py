@@ -55,7 +55,8 @@ class LayerActivations:
     stream: in the precision of the residual stream: its input, and what its norms keep. computed: in the precision of
     matrix products. products: of those, what matrix products and attention result in. gradients: how many more there
     are at once on the way back through the layer, when the first of `computed` are gone. scores: those of attention
-    where no fused kernel computes them: two float32 of each are kept, and what the next product takes if that is less.
+    where no fused kernel computes them: two float32 of each are kept, and what the next product takes if that is less,
+    and four float32 of each are there on the way back.
     """
 
     stream: int
@@ -67,11 +68,13 @@ class LayerActivations:
 
 @dataclass(frozen=True)
 class Activations:
-    """What a body keeps of one token: by layer, and after the layers, in the precision of the residual stream."""
+    """What a model keeps of one token: by layer, and after the layers, in the precision of the residual stream. logits:
+    how many numbers its head keeps of each logit, in the precision of matrix products."""
 
     width: int
     layers: Sequence[LayerActivations]
     after: int
+    logits: int = 0
 
 
 class Body(Protocol):

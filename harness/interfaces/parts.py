@@ -159,5 +159,9 @@ class HeadConfig(PluginConfig):
     def flops(self, width: int, vocabulary: int) -> int:
         raise NotImplementedError
 
+    def activations(self) -> int:
+        """How many numbers it keeps of each logit for the backward pass."""
+        return 0
+
     def build(self, width: int, vocabulary: int, embedding_VC: Any) -> Any:
         raise NotImplementedError

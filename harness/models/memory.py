@@ -103,12 +103,12 @@ def _activations(kept: Activations, vocabulary: int, step: Step, matrices: int) 
         "blocks": [places * width * own for _ in kept.layers],
     }[step.recomputed]
     back = [
-        of_layer + places * layer.gradients * computed - of_held
+        of_layer + places * max(layer.gradients * computed, layer.scores * (16 - of_score)) - of_held
         for layer, of_layer, of_held in zip(kept.layers, whole, held, strict=True)
     ]
     casts = _casts(matrices, vocabulary * width, len(held), step)
     return _Activations(
-        sum(held) + places * kept.after * own + _loss(places, width, vocabulary, step) + casts.at_loss,
+        sum(held) + places * kept.after * own + _loss(places, kept, vocabulary, step) + casts.at_loss,
         sum(held) + back[-1] + casts.at_last_layer,
         held[0] + back[0] + casts.at_first_layer,
     )
@@ -139,9 +139,11 @@ def _with_adapter(kept: Activations, adapter: AdapterCounts) -> Activations:
     return replace(kept, layers=layers, after=min(kept.after, 2 * kept.width))
 
 
-def _loss(places: int, width: int, vocabulary: int, step: Step) -> int:
+def _loss(places: int, kept: Activations, vocabulary: int, step: Step) -> int:
     """Bytes of logits; by chunks, also of the gradients that are made with them."""
+    own, computed = BYTES[step.precision]
+    of_logit = LOGITS * 4 + kept.logits * computed
     if step.logits_chunk is None or places <= step.logits_chunk:
-        return LOGITS * 4 * places * vocabulary
-    logits, table = 4 * step.logits_chunk * vocabulary, 0 if step.adapter else 4 * width * vocabulary
-    return places * width * BYTES[step.precision][0] + table + max(LOGITS * logits, logits + table)
+        return of_logit * places * vocabulary
+    logits, table = step.logits_chunk * vocabulary, 0 if step.adapter else 4 * kept.width * vocabulary
+    return places * kept.width * own + table + max(of_logit * logits, 4 * logits + table)

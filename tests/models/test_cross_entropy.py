@@ -92,9 +92,10 @@ def test_what_is_frozen_gets_no_gradient():
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("precision", [None, torch.bfloat16])
-def test_in_a_model_with_its_head_tied_or_not_under_autocast_or_not(transformer, tied, precision):
+@pytest.mark.parametrize("options", [{}, {"bias": True, "scale": 0.5, "scale_by_width": True, "soft_cap": 2.0}])
+def test_in_a_model_with_its_head_tied_or_not_under_autocast_or_not(transformer, tied, precision, options):
     torch.manual_seed(0)
-    model = transformer(head={"name": "language_model", "tied": tied}, init_std=0.3).build(50)
+    model = transformer(head={"name": "language_model", "tied": tied, **options}, init_std=0.3).build(50)
     inputs_BT = torch.randint(50, (2, 9))
     found = []
     for chunk in (None, 4):

@@ -51,6 +51,26 @@ def test_the_whole_grid_is_within_fifteen_percent(name, optimizer, step, adapter
     assert within(*bench.compare(options, vocabulary, step, optimizer, adapter=adapter))
 
 
+OPTIONS = {
+    "norms around and caps": {
+        "placement": "sandwich",
+        "norm": {"name": "rmsnorm", "around_one": True},
+        "attention": {"name": "multi_head", "key_value_heads": 2, "soft_cap": 50.0},
+        "head": {"name": "language_model", "soft_cap": 30.0},
+    },
+    "side by side, one norm": {"parallel": "one_norm", "embedding_norm": True},
+    "side by side, two norms": {"parallel": "two_norms", "norm": "layernorm"},
+    "queries and keys normed": {"attention": {"name": "multi_head", "query_key_norm": "rmsnorm"}},
+}
+
+
+@pytest.mark.parametrize(("precision", "recomputed"), [("fp32", "none"), ("bf16", "selective"), ("bf16", "blocks")])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_the_promise_holds_for_the_options_of_blocks(options, precision, recomputed):
+    step = Step(512, 2, precision=precision, recomputed=recomputed)
+    assert within(*bench.compare({**bench.LLAMA, "width": 128, "layers": 3, **options}, 1024, step))
+
+
 @pytest.mark.parametrize("recomputed", ["none", "selective", "blocks"])
 def test_fake_tensors_take_as_many_bytes_as_real_ones(recomputed):
     options, vocabulary, rows, length = bench.MODELS["rung 32"]

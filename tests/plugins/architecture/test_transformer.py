@@ -104,25 +104,89 @@ def test_each_dropout_acts_in_training_only(transformer, values):
     assert torch.equal(model.logits(inputs), plain.logits(inputs))
 
 
+def pre(block, x, attention):
+    x = x + attention(block.attention_norm(x))
+    return x + block.feedforward(block.feedforward_norm(x))[0]
+
+
+def post(block, x, attention):
+    x = block.attention_norm(x + attention(x))
+    return block.feedforward_norm(x + block.feedforward(x)[0])
+
+
+def sandwich(block, x, attention):
+    x = x + block.attention_norm_after(attention(block.attention_norm(x)))
+    return x + block.feedforward_norm_after(block.feedforward(block.feedforward_norm(x))[0])
+
+
+def one_norm(block, x, attention):
+    normed = block.attention_norm(x)
+    return x + attention(normed) + block.feedforward(normed)[0]
+
+
+def two_norms(block, x, attention):
+    return x + attention(block.attention_norm(x)) + block.feedforward(block.feedforward_norm(x))[0]
+
+
+def sandwich_one_norm(block, x, attention):
+    normed = block.attention_norm(x)
+    attended = block.attention_norm_after(attention(normed))
+    return x + attended + block.feedforward_norm_after(block.feedforward(normed)[0])
+
+
 @torch.no_grad()
-def test_pre_and_post_norm_are_as_written_down(transformer):
-    """One layer, by hand, from its parts."""
-    for placement in ("pre", "post"):
-        model = build(transformer(layers=1, placement=placement, init_std=0.3)).eval()
-        body, block, inputs = model.body, model.body.blocks[0], tokens(1, 6)
-        attended = {}
-        block.attention.register_forward_hook(lambda _, given, out, seen=attended: seen.update(x=given[0], y=out[0]))
-        found = body(inputs, visibility=Causal()).hidden_BTC
-        x = body.tokens(inputs)
-        if placement == "pre":
-            assert torch.equal(attended["x"], block.attention_norm(x))
-            x = x + attended["y"]
-            expected = body.norm(x + block.feedforward(block.feedforward_norm(x))[0])
-        else:
-            assert torch.equal(attended["x"], x)
-            x = block.attention_norm(x + attended["y"])
-            expected = block.feedforward_norm(x + block.feedforward(x)[0])
-        assert torch.equal(found, expected)
+@pytest.mark.parametrize(
+    ("values", "by_hand"),
+    [
+        ({"placement": "pre"}, pre),
+        ({"placement": "post"}, post),
+        ({"placement": "sandwich"}, sandwich),
+        ({"parallel": "one_norm"}, one_norm),
+        ({"parallel": "two_norms"}, two_norms),
+        ({"placement": "sandwich", "parallel": "one_norm"}, sandwich_one_norm),
+    ],
+)
+def test_a_block_is_as_written_down(transformer, values, by_hand):
+    """One layer, by hand, from its parts, whose gains are random."""
+    model = build(transformer(layers=1, init_std=0.3, **values)).eval()
+    body, block, inputs = model.body, model.body.blocks[0], tokens(1, 6)
+    for norm in (module for module in model.modules() if isinstance(module, torch.nn.RMSNorm)):
+        norm.weight.normal_()
+    attended = {}
+    block.attention.register_forward_hook(lambda _, given, out: attended.update(x=given[0], y=out[0]))
+    found = body(inputs, visibility=Causal()).hidden_BTC
+
+    def attention(given):
+        assert torch.equal(attended["x"], given)
+        return attended["y"]
+
+    expected = by_hand(block, body.tokens(inputs), attention)
+    if values.get("placement") != "post":
+        expected = body.norm(expected)
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_embeddings_are_scaled_placed_told_apart_and_normed_in_this_order(transformer):
+    options = {"scale_embeddings": True, "embedding_norm": True, "segments": 3, "position": "learned"}
+    model = build(transformer(init_std=0.3, **options)).eval()
+    body, inputs = model.body, tokens(2, 6)
+    segments_BT = torch.tensor([[0, 0, 1, 1, 2, 2]]).expand(2, 6)
+    given = {}
+    body.blocks[0].register_forward_pre_hook(lambda _, arguments: given.update(x=arguments[0]))
+    body(inputs, segments_BT=segments_BT, visibility=Causal())
+    placed = body.tokens(inputs) * 32**0.5 + body.position.table(torch.arange(6))
+    torch.testing.assert_close(given["x"], body.embedding_norm(placed + body.segments(segments_BT)))
+    body(inputs, visibility=Causal())
+    torch.testing.assert_close(given["x"], body.embedding_norm(placed + body.segments.weight[0]))
+
+
+@pytest.mark.parametrize(
+    ("values", "normed"),
+    [({}, True), ({"placement": "post"}, False), ({"final_norm": False}, False), ({"placement": "sandwich"}, True)],
+)
+def test_the_last_norm_stands_where_it_is_said(transformer, values, normed):
+    assert isinstance(build(transformer(**values)).body.norm, torch.nn.RMSNorm) == normed
 
 
 @torch.no_grad()

@@ -15,22 +15,35 @@ def config(**values):
     return plugin_config("attention", {"name": "multi_head", **values}, "attention")
 
 
-def by_hand(module, hidden_BTC: torch.Tensor, heads: int, shared: int, channels: int, window: int | None):
+def by_hand(module, hidden_BTC, heads, shared, channels, window, scale=None, cap=None):
     """softmax(qk/√D) v (Vaswani et al. 2017, equation 1) over what a causal window shows, one query at a time."""
     rows = []
     for hidden_TC in hidden_BTC:
-        queries = module.queries(hidden_TC).view(LENGTH, heads, channels)
-        keys, values = (m(hidden_TC).view(LENGTH, shared, channels) for m in (module.keys, module.values))
+        queries = module.queries(hidden_TC)
+        keys, values = module.keys(hidden_TC), module.values(hidden_TC).view(LENGTH, shared, channels)
+        queries, keys = normed(module.query_norm, queries, channels), normed(module.key_norm, keys, channels)
         mixed = torch.empty(LENGTH, heads, channels)
         for head in range(heads):
             group = head // (heads // shared)
             for i in range(LENGTH):
                 first = 0 if window is None else max(0, i - window + 1)
                 seen = slice(first, i + 1)
-                weights = (keys[seen, group] @ queries[i, head] / channels**0.5).softmax(dim=0)
-                mixed[i, head] = weights @ values[seen, group]
+                scores = keys[seen, group] @ queries[i, head] * (scale or channels**-0.5)
+                if cap is not None:
+                    scores = cap * (scores / cap).tanh()
+                mixed[i, head] = scores.softmax(dim=0) @ values[seen, group]
         rows.append(module.out(mixed.flatten(1)))
     return torch.stack(rows)
+
+
+def normed(norm, projected_TC, channels):
+    """By heads; a norm that is as wide as all of them comes first, one that is as wide as one is of each."""
+    if norm is None:
+        return projected_TC.view(LENGTH, -1, channels)
+    if norm.normalized_shape == (projected_TC.shape[1],):
+        return norm(projected_TC).view(LENGTH, -1, channels)
+    pieces = [norm(piece) for piece in projected_TC.split(channels, dim=1)]
+    return torch.stack(pieces, dim=1)
 
 
 @torch.no_grad()
@@ -46,6 +59,75 @@ def test_it_is_the_equation(heads, shared, channels, window):
     expected = by_hand(module, hidden_BTC, heads, shared, channels or WIDTH // heads, window)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert sum(p.numel() for p in module.parameters()) == options.parameters(WIDTH)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("window", "shared"), [(None, 4), (3, 2)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"scale": 0.7},
+        {"soft_cap": 0.8},
+        {"soft_cap": 0.8, "scale": 2.0, "query_key_norm": "rmsnorm"},
+        {"query_key_norm": {"name": "layernorm", "epsilon": 0.1}},
+        {"query_key_norm": "rmsnorm", "norm_of_all_heads": True},
+    ],
+)
+def test_scale_cap_and_norms_are_in_the_equation(values, window, shared):
+    torch.manual_seed(0)
+    options = config(heads=4, key_value_heads=shared, channels=6, window=window, **values)
+    module = options.build(WIDTH, Position())
+    for parameter in module.parameters():
+        parameter.normal_()
+    hidden_BTC = torch.randn(2, LENGTH, WIDTH)
+    found, _ = module(hidden_BTC, None, module.lower(View(Visibility((Causal(),)), LENGTH, 0, hidden_BTC.device)))
+    expected = by_hand(module, hidden_BTC, 4, shared, 6, window, scale=values.get("scale"), cap=values.get("soft_cap"))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert sum(p.numel() for p in module.parameters()) == options.parameters(WIDTH)
+
+
+@torch.no_grad()
+def test_a_cap_that_is_never_reached_changes_nothing_and_a_low_one_evens_out():
+    """cap · tanh(x / cap) → x for a high cap; for a low one every place that is seen has the same weight."""
+    torch.manual_seed(0)
+    plain, high, low = (config(soft_cap=cap).build(WIDTH, Position()) for cap in (None, 1e4, 1e-4))
+    hidden_BTC = torch.randn(1, LENGTH, WIDTH)
+    for module in (high, low):
+        module.load_state_dict(plain.state_dict())
+    seen = plain.lower(View(Visibility((Causal(),)), LENGTH, 0, hidden_BTC.device))
+    torch.testing.assert_close(high(hidden_BTC, None, seen)[0], plain(hidden_BTC, None, seen)[0])
+    means = plain.values(hidden_BTC).cumsum(dim=1) / torch.arange(1, LENGTH + 1)[:, None]
+    torch.testing.assert_close(low(hidden_BTC, None, seen)[0], plain.out(means), rtol=1e-3, atol=1e-3)
+
+
+def test_the_weights_of_a_cap_are_dropped_in_training_alone():
+    torch.manual_seed(0)
+    module = config(soft_cap=2.0, dropout=0.5).build(WIDTH, Position())
+    hidden_BTC = torch.randn(1, LENGTH, WIDTH)
+    seen = module.lower(View(Visibility((Causal(),)), LENGTH, 0, hidden_BTC.device))
+    one, other = (module(hidden_BTC, None, seen)[0] for _ in range(2))
+    assert not torch.equal(one, other)
+    one, other = (module.eval()(hidden_BTC, None, seen)[0] for _ in range(2))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("values", "biased"),
+    [
+        ({}, set()),
+        ({"bias": True}, {"queries", "keys", "values", "out"}),
+        ({"bias": True, "out_bias": False}, {"queries", "keys", "values"}),
+        ({"out_bias": True}, {"out"}),
+    ],
+)
+def test_the_last_projection_may_have_its_bias_apart(values, biased):
+    module = config(**values).build(WIDTH, Position())
+    assert {name for name, part in module.named_children() if part.bias is not None} == biased
+
+
+def test_heads_whose_queries_and_keys_are_normed_are_not_shared_out():
+    assert config(heads=4, key_value_heads=2).divisible(WIDTH) == 2
+    assert config(heads=4, key_value_heads=2, query_key_norm="rmsnorm").divisible(WIDTH) == 1
 
 
 @torch.no_grad()
@@ -69,6 +151,8 @@ def test_padding_on_the_left_changes_nothing_and_makes_no_nan():
         ({"heads": 0}, "heads=0 is too small"),
         ({"window": 0}, "window=0 is too small"),
         ({"dropout": 2.0}, "dropout=2.0 is too large"),
+        ({"soft_cap": 0.0}, "soft_cap=0.0 is no bound"),
+        ({"norm_of_all_heads": True}, "query_key_norm, which is null"),
     ],
 )
 def test_bad_options_are_refused(values, message):

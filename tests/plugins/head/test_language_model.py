@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.config import plugin_config
+from harness.config import ConfigError, plugin_config
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -16,3 +16,22 @@ def test_logits_are_products_with_each_tokens_vector(tied):
     expected = torch.einsum("btc,vc->btv", hidden_BTC, head.weight)
     torch.testing.assert_close(head(hidden_BTC), expected)
     assert config.parameters(3, 5) == (0 if tied else 15)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tied", [True, False])
+def test_scale_bias_and_cap_are_as_written_down(tied):
+    torch.manual_seed(0)
+    values = {"tied": tied, "bias": True, "scale": 3.0, "scale_by_width": True, "soft_cap": 0.7}
+    config = plugin_config("head", {"name": "language_model", **values}, "head")
+    head = config.build(4, 5, nn.Parameter(torch.randn(5, 4)))
+    head.bias.normal_()
+    hidden_C = torch.randn(4)
+    plain_V = 3.0 * head.weight @ hidden_C / 2.0 + head.bias
+    torch.testing.assert_close(head(hidden_C), 0.7 * (plain_V / 0.7).tanh())
+    assert config.parameters(4, 5) == (0 if tied else 20) + 5
+
+
+def test_a_cap_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="soft_cap=0.0 is no bound"):
+        plugin_config("head", {"name": "language_model", "soft_cap": 0.0}, "head")

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from harness.config import plugin_config
+from harness.config import ConfigError, plugin_config
 
 
 def test_it_is_the_equation():
@@ -18,3 +19,11 @@ def test_it_is_the_equation():
 
 def test_the_shift_can_be_left_out():
     assert plugin_config("norm", {"name": "layernorm", "bias": False}, "norm").build(8).bias is None
+
+
+def test_without_a_gain_it_has_no_parameters():
+    module = plugin_config("norm", {"name": "layernorm", "gain": False, "bias": False}, "norm").build(8)
+    assert list(module.parameters()) == []
+    torch.testing.assert_close(module(torch.tensor([[1.0, 3.0] * 4])), torch.tensor([[-1.0, 1.0] * 4]))
+    with pytest.raises(ConfigError, match="say bias=false"):
+        plugin_config("norm", {"name": "layernorm", "gain": False}, "norm")

@@ -209,7 +209,7 @@ class TransformerConfig(ArchitectureConfig):
         last = (self.ends_normed + self.embedding_norm) * self.norm.activations(self.width)
         if self.position.biased:
             last += self.attention.heads * sequence_length  # one mask for all layers
-        return Activations(self.width, layers, last + self.width)
+        return Activations(self.width, layers, last + self.width, self.head.activations())
 
     def _layer_activations(self, sequence_length: int) -> LayerActivations:
         """The way back is widest in the feedforward, where gradients stand beside all but one of its products."""

@@ -32,6 +32,10 @@ class LanguageModelConfig(HeadConfig):
     def flops(self, width: int, vocabulary: int) -> int:
         return 2 * width * vocabulary
 
+    def activations(self) -> int:
+        """The cap's tanh."""
+        return int(self.soft_cap is not None)
+
     def build(self, width: int, vocabulary: int, embedding_VC: Any) -> Any:
         from harness_plugins.head.language_model.language_model import LanguageModel
 

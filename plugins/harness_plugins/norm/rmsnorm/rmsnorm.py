@@ -19,5 +19,7 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         gain = 1.0 + self.weight if self.around_one else self.weight
+        if gain is not None:
+            x = x.to(gain.dtype)  # queries and keys are in less under autocast, for which no kernel is made
         normed = F.rms_norm(x, self.normalized_shape, gain, self.eps)
         return normed if self.bias is None else normed + self.bias
