@@ -22,6 +22,15 @@ class Position(nn.Module):
         """What `rotate` needs of these places. Called once in a forward pass, for all layers."""
         return None
 
+    def bias(self, queries: int, offset: int, causal: bool, device: torch.device) -> torch.Tensor | None:
+        """What is added to the scores (before the softmax, after the division by √D), float of shape
+        (1, heads, queries, offset + queries); None: nothing. Called once in a forward pass, for all layers.
+
+        Query q stands at place offset + q, key k at place k. It may depend on their distance only: rows of packed
+        documents and of padding on the left count from elsewhere. causal: no place sees one behind it.
+        """
+        return None
+
     def rotate(self, heads_BTHD: torch.Tensor, prepared: Any) -> torch.Tensor:
         """Queries or keys turned by their place."""
         return heads_BTHD

@@ -1,4 +1,4 @@
-"""Visibilities, lowered to what scaled-dot-product attention takes: a flag, nothing, or a boolean mask."""
+"""Visibilities, lowered to what scaled-dot-product attention takes: a flag, nothing, or a mask."""
 
 from __future__ import annotations
 
@@ -23,25 +23,31 @@ LOWERED: frozenset[type[Condition]] = frozenset({Causal, Full, NotBefore, Prefix
 
 
 def lower(
-    visibility: Visibility, query_length: int, key_length: int, offset: int, device: torch.device | str
+    visibility: Visibility,
+    query_length: int,
+    key_length: int,
+    offset: int,
+    device: torch.device | str,
+    bias: torch.Tensor | None = None,
 ) -> tuple[bool, torch.Tensor | None]:
     """(is_causal, mask) for `scaled_dot_product_attention`: at most one of them is given.
 
     Query q stands at place offset + q, key k at place k. mask: bool of shape (B or 1, 1, query_length, key_length),
-    true where the query sees the key. A condition's own tensors (documents_BT, …) cover the places of all keys.
+    true where the query sees the key; with a bias (1, heads, query_length, key_length), which is added to the scores,
+    that bias where it does and −∞ where not. A condition's own tensors (documents_BT, …) cover the places of all keys.
     A place that `NotBefore` hides as padding still sees itself, so that no row of the softmax is empty.
     """
     conditions = [c for c in visibility.conditions if not _always_holds(c, query_length, key_length, offset)]
     if not conditions:
-        return False, None
-    if offset == 0 and query_length == key_length and all(isinstance(c, Causal) for c in conditions):
+        return False, bias
+    if bias is None and offset == 0 and query_length == key_length and all(isinstance(c, Causal) for c in conditions):
         return True, None
     query = torch.arange(offset, offset + query_length, device=device)[:, None]
     key = torch.arange(key_length, device=device)
     mask = torch.ones(1, query_length, key_length, dtype=torch.bool, device=device)
     for condition in conditions:
         mask = mask & _holds(condition, query, key)
-    return False, mask[:, None]
+    return False, mask[:, None] if bias is None else bias.masked_fill(~mask[:, None], -torch.inf)
 
 
 def _always_holds(condition: Condition, query_length: int, key_length: int, offset: int) -> bool:
@@ -84,13 +90,15 @@ class Seen(NamedTuple):
 class View:
     """What the places of one forward pass see: the symbol, and its lowering, made once for all layers that share it.
 
-    queries: places of this pass; offset: places before them, which the decoding state holds.
+    queries: places of this pass; offset: places before them, which the decoding state holds. bias: of the position, in
+    the dtype of the queries, as `Position.bias` makes it.
     """
 
     visibility: Visibility
     queries: int
     offset: int
     device: torch.device
+    bias: torch.Tensor | None = None
     _lowered: dict[int | None, Seen] = field(default_factory=dict)
 
     def lower(self, window: int | None = None) -> Seen:
@@ -98,6 +106,6 @@ class View:
         if window not in self._lowered:
             narrowed = self.visibility if window is None else self.visibility & Window(window)
             keys = self.offset + self.queries
-            lowered = lower(narrowed, self.queries, keys, self.offset, self.device)
+            lowered = lower(narrowed, self.queries, keys, self.offset, self.device, self.bias)
             self._lowered[window] = Seen(*lowered, self.offset)
         return self._lowered[window]

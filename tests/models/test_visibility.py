@@ -76,6 +76,19 @@ def test_every_combination_lowers_to_its_definition(situation):
                 assert mask[row, 0, query, key] == expected
 
 
+@settings(deadline=None)
+@given(situations(), st.integers(1, 3))
+def test_a_bias_is_added_where_a_key_is_seen(situation, heads):
+    visibility, rows, offset, queries = situation
+    keys = offset + queries
+    bias = torch.randn(1, heads, queries, keys)
+    is_causal, mask = lower(visibility, queries, keys, offset, "cpu", bias)
+    assert not is_causal
+    seen = as_mask(lower(visibility, queries, keys, offset, "cpu"), rows, queries, keys)
+    expected = torch.where(seen, bias, torch.tensor(-torch.inf))
+    assert torch.equal(mask.expand_as(expected), expected)
+
+
 @pytest.mark.parametrize("visibility", [Visibility((Causal(),)), Causal() & Full(), Causal() & Window(8)])
 def test_plain_causal_attention_needs_no_mask(visibility):
     assert lower(visibility, 8, 8, 0, "cpu") == (True, None)

@@ -4,7 +4,7 @@ from harness.config import plugin_config
 
 
 def test_each_place_has_its_own_vector():
-    position = plugin_config("position", {"name": "learned", "length": 6}, "position").build(4, 2)
+    position = plugin_config("position", {"name": "learned", "length": 6}, "position").build(4, 2, 2)
     embeddings_BTC = torch.randn(2, 3, 4)
     positions_BT = torch.tensor([[0, 1, 2], [5, 0, 0]])
     found = position.embed(embeddings_BTC, positions_BT)

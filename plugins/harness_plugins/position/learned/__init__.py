@@ -14,13 +14,13 @@ HARNESS_INTERFACE = 1
 class LearnedConfig(PositionConfig):
     length: int = option(1024, "places that have a vector, in tokens: the longest sequence", minimum=1)
 
-    def parameters(self, width: int) -> int:
+    def parameters(self, width: int, heads: int) -> int:
         return self.length * width
 
     def maximum_length(self) -> int:
         return self.length
 
-    def build(self, width: int, head_width: int) -> Any:
+    def build(self, width: int, heads: int, head_width: int) -> Any:
         from harness_plugins.position.learned.module import Learned
 
         return Learned(self.length, width)

@@ -9,23 +9,88 @@ from harness.interfaces.parts import PositionConfig
 
 HARNESS_INTERFACE = 1
 
+#: The scalings that know how often a pair turns within the original length, each with its default of `fast`.
+BY_ROTATIONS = {"yarn": 32.0, "llama3": 4.0}
+
 
 @dataclass(kw_only=True)
 class RotaryConfig(PositionConfig):
     base: float = option(
         10000.0, "base of the wavelengths: channel pair d turns base^(-2d/D) radians each place", minimum=1.0
     )
+    share: float = option(
+        1.0, "share of each head's channels that are turned, the first of them", neutral=1.0, minimum=0.0, maximum=1.0
+    )
+    interleaved: bool = option(
+        False, "which channels make a pair; true: neighbours (RoFormer, GPT-J); false: d and d + D/2 (LLaMA, GPT-NeoX)",
+        neutral=False,
+    )  # fmt: skip
+    scaling: str = option(
+        "none",
+        "how frequencies are lowered for sequences `factor` times as long. linear: all alike (Chen et al. 2023); ntk: "
+        "by a larger base, the slow ones most; yarn: the slow ones, and sharper attention (Peng et al. 2023); llama3: "
+        "the slow ones, as LLaMA-3.1 does",
+        neutral="none",
+        choices=("none", "linear", "ntk", "yarn", "llama3"),
+    )
+    factor: float = option(1.0, "how many times as long as those before", neutral=1.0, minimum=1.0)
+    original_length: int | None = option(
+        None, "of yarn and llama3: the sequences before, in tokens", neutral=None, minimum=1
+    )
+    slow: float = option(
+        1.0, "of yarn and llama3: a pair that turns so many times or fewer in the original length is slowed down fully",
+        neutral=1.0, minimum=0.0,
+    )  # fmt: skip
+    fast: float | None = option(
+        None, "of yarn and llama3: one that turns so many times or more is not; null: 32 in yarn, 4 in llama3",
+        neutral=None, minimum=0.0,
+    )  # fmt: skip
+    temperature: float | None = option(
+        None, "of yarn: what queries and keys are multiplied with; null: 0.1 ln(factor) + 1", neutral=None, minimum=0.0
+    )
+
+    def check(self) -> None:
+        if self.scaling == "none" and self.factor != 1.0:
+            raise ConfigError(f"factor={self.factor} does nothing where scaling=none: choose a scaling.")
+        if self.scaling in BY_ROTATIONS and self.original_length is None:
+            raise ConfigError(
+                f"scaling={self.scaling} needs original_length: how long sequences were before, in tokens."
+            )
+        if self.scaling in BY_ROTATIONS and not 0 < self.slow < self.fastest:
+            raise ConfigError(
+                f"slow={self.slow} and fast={self.fastest} are numbers of rotations: slow must be more than 0 and less "
+                "than fast."
+            )
+        if self.scaling == "yarn" and self.base == 1.0:
+            raise ConfigError("scaling=yarn slows some frequencies down, and with base=1 there is but one.")
+
+    @property
+    def fastest(self) -> float:
+        """`fast` with its default. Only of a scaling that goes by rotations."""
+        return BY_ROTATIONS[self.scaling] if self.fast is None else self.fast
+
+    def channels(self, head_width: int) -> int:
+        """How many channels of each head are turned."""
+        return int(self.share * head_width)
 
     def check_head(self, head_width: int) -> None:
-        if head_width % 2:
+        channels = self.channels(head_width)
+        part = f", of which share={self.share} are {channels}" if self.share < 1.0 else ""
+        if channels % 2 or channels == 0:
             raise ConfigError(
-                f"position=rotary turns pairs of channels, but a head has {head_width}: choose other heads."
+                f"position=rotary turns pairs of channels, but a head has {head_width}{part}: choose other heads"
+                f"{' or another share' if part else ''}."
+            )
+        if self.scaling == "ntk" and channels == 2:
+            raise ConfigError(
+                "position.scaling=ntk slows down all pairs of channels but the fastest, and there is no other where a "
+                f"head has {head_width}{part}: choose wider heads or another scaling."
             )
 
-    def build(self, width: int, head_width: int) -> Any:
+    def build(self, width: int, heads: int, head_width: int) -> Any:
         from harness_plugins.position.rotary.module import Rotary
 
-        return Rotary(self.base, head_width)
+        return Rotary(self, head_width)
 
 
 @hookimpl
