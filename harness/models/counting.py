@@ -36,6 +36,11 @@ class Account:
         return sum(part.active for part in self.parts)
 
     @property
+    def active_non_embedding(self) -> int:
+        """Of `non_embedding` those that one token uses: fewer only where there are experts."""
+        return sum(part.active for part in self.parts if not part.embedding)
+
+    @property
     def forward_flops(self) -> int:
         """Exact FLOPs of the forward pass for one token: matrix products only, attention over all places."""
         return sum(part.flops for part in self.parts)
@@ -47,7 +52,7 @@ class Account:
 
     def six_n(self, parameters: int | None = None) -> int:
         """The 6N of "C = 6ND": FLOPs of training for one token, by rule of thumb. parameters: N; null: all active
-        ones (Hoffmann et al. 2022 count the total, Kaplan et al. 2020 `non_embedding`)."""
+        ones (Hoffmann et al. 2022 count the total, Kaplan et al. 2020 `active_non_embedding`)."""
         return 6 * (self.active if parameters is None else parameters)
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from small_runs import config, job, run_dir, trained
 
+from harness.config import plugin_config
 from harness.launch.ranks import together
 from harness.rundir import RunDir
 from harness.schema import RunConfig
@@ -142,3 +143,29 @@ def test_the_load_on_held_out_text_is_told(whole: RunDir):
     told = result["held_out_measures"]["largest_expert_load"]
     assert told["value"] == max(max(shares) for shares in result["held_out_load"].values())
     assert told["n"] == 2 * result["held_out_tokens"]
+
+
+BALANCING = {
+    "none": {"balance_loss": 0.0},
+    "balance loss": {"balance_loss": 0.01},
+    "bias": {"balance_loss": 0.0, "bias_rate": 0.01, "score": "sigmoid"},
+}
+
+
+@pytest.mark.slow
+def test_balanced_no_expert_gets_twice_its_share_of_held_out_text(tmp_path: Path):
+    """A third of a million bytes of the standard library; without balancing a few experts get nearly all."""
+    largest = {}
+    for name, options in BALANCING.items():
+        mixture = {"name": "mixture_of_experts", "expert": {"name": "gated", "hidden": 32}, **options}
+        architecture = {
+            "width": 48, "init_std": 0.07, "attention": {"name": "multi_head", "heads": 3}, "feedforward": mixture,
+        }  # fmt: skip
+        data = {"sequence_length": 128, "batch_size": 8, "held_out": 0.02}
+        of = config(tmp_path, architecture=architecture, data=data)
+        of = replace(of, corpus=plugin_config("corpus", "python_stdlib", "corpus"))
+        result = trained(job(of, 300), run_dir(tmp_path / name, of))
+        largest[name] = result["held_out_measures"]["largest_expert_load"]["value"]
+    assert largest["none"] > 2.5
+    assert largest["balance loss"] < 2
+    assert largest["bias"] < 2

@@ -1,6 +1,8 @@
 """A mixture of experts against a loop over tokens, against `transformers`, and against its papers' equations."""
 
 import math
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +14,13 @@ from harness.interfaces.visibility import Causal
 from harness.models.blocks import compile_blocks, recompute
 from harness.models.counting import account
 from harness.models.load import Load, balanced, routers
+from harness.models.memory import Step
 from harness.models.meta import build_on_meta
 from harness.models.roles import roles
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "bench"))
+
+import memory as bench
 
 WIDTH = 12
 
@@ -138,7 +145,7 @@ def test_the_balance_loss_is_the_papers_row_by_row():
         f = [sum(int(p.argmax()) == e for p in probability_TE) / len(row_TC) for e in range(8)]  # equation 5
         losses.append(0.3 * 8 * sum(f[e] * probability_TE[:, e].mean() for e in range(8)))  # equation 6
     total, count = module(x)[1]["balance"]
-    assert float(total / count) == pytest.approx(float(sum(losses) / 3), rel=1e-5)
+    assert (total / count).item() == pytest.approx((sum(losses) / 3).item(), rel=1e-5)
     (gradient,) = torch.autograd.grad(total / count, module.router.weight, retain_graph=True)
     (expected,) = torch.autograd.grad(sum(losses) / 3, module.router.weight)
     torch.testing.assert_close(gradient, expected)
@@ -149,17 +156,17 @@ def test_the_balance_loss_is_its_weight_where_all_scores_are_alike(values):
     module = build(**{**values, "balance_loss": 0.25})
     nn.init.zeros_(module.router.weight)
     total, count = module(hidden())[1]["balance"]
-    assert float(total / count) == pytest.approx(0.25, rel=1e-5)
+    assert (total / count).item() == pytest.approx(0.25, rel=1e-5)
 
 
 def test_the_z_loss_is_the_papers():
     """1/B · Σ (log Σ e^x)² (Zoph et al. 2022, equation 5)."""
     module, x = build(balance_loss=0, z_loss=0.5), hidden()
-    logits = [[float(w @ token) for w in module.router.weight] for token in x.flatten(0, 1)]
+    logits = [[(w @ token).item() for w in module.router.weight] for token in x.flatten(0, 1)]
     expected = sum(math.log(sum(math.exp(one) for one in of_token)) ** 2 for of_token in logits) / len(logits)
     ((name, (total, count)),) = module(x)[1].items()
     assert name == "router_z"
-    assert float(total / count) == pytest.approx(0.5 * expected, rel=1e-5)
+    assert (total / count).item() == pytest.approx(0.5 * expected, rel=1e-5)
 
 
 def test_losses_are_of_training_alone():
@@ -289,6 +296,22 @@ def test_closed_forms_equal_the_model(transformer, values):
     feedforward = model.body.blocks[0].feedforward
     idle = sum(p.numel() for expert in feedforward.experts[of.feedforward.top_k :] for p in expert.parameters())
     assert counted.active == counted.total - of.layers * idle
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("recomputed", ["none", "selective", "blocks"])
+@pytest.mark.parametrize("name", ["mixtral", "deepseek"])
+def test_the_promised_memory_is_within_fifteen_percent_of_the_tensors(name, recomputed, precision):
+    """Real tensors: fake ones cannot say where tokens go."""
+    options = {**bench.LLAMA, "width": 64, "layers": 2, "feedforward": config(**VARIANTS[name])}
+    step = Step(128, 4, 1, precision, recomputed)
+    promised, measured = bench.compare(options, 512, step, real=True)
+    assert abs(promised / measured - 1) <= bench.BOUND
+
+
+def test_a_rule_of_thumb_counts_what_a_token_uses(transformer):
+    counted = account(transformer(feedforward=config()), 100, 24)
+    assert counted.non_embedding - counted.active_non_embedding == counted.total - counted.active > 0
 
 
 def test_every_parameter_has_its_role(transformer):
