@@ -82,9 +82,7 @@ RUNS = (
     Column(
         "flops", "DOUBLE", "budget.flops", "training FLOPs, exact: every matrix product, three forward passes' worth"
     ),
-    Column(
-        "flops_6nd", "DOUBLE", "budget.flops_6nd", "training FLOPs by 6ND, N without embeddings (Kaplan et al. 2020)"
-    ),
+    Column("flops_6nd", "DOUBLE", "budget.flops_6nd", "training FLOPs by 6ND, N active, without embeddings"),
     Column(
         "init_from", "VARCHAR", "identity.parents.init", "the run at a step, or folder, whose weights it began with"
     ),
