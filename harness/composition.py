@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -9,15 +10,27 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, TypeVar, cast
 
-from harness.config import Config, ConfigError, from_mapping, to_mapping
+from harness.config import Config, ConfigError, fields_of, from_mapping, to_mapping
 from harness.errors import suggest
-from harness.help import group_of, group_options, groups
+from harness.help import (
+    WITHIN,
+    default_choices,
+    group_of,
+    group_options,
+    groups,
+    kind_of,
+    options_of,
+    place_of,
+)
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
-from harness.registry import METHOD, METHODS, registry
+from harness.registry import METHOD, METHODS, is_name, registry
 from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig, SyncConfig
 
 C = TypeVar("C", bound=Config)
+
+#: The choice of nothing.
+NONE = "null"
 
 #: What each verb's primary config (conf/<name>.yaml) is checked against.
 SCHEMAS: dict[str, type[Config]] = {
@@ -52,6 +65,8 @@ def prepare_hydra() -> None:
             name = owner.name if len(owners) == 1 else f"{owner.distribution}:{owner.name}"
             package = METHOD if kind in METHODS else None
             store.store(group=group_of(kind), name=name, node={**_node(owner.config), "name": name}, package=package)
+    for group in groups():  # what `-m adapter=null,lora` finds: Hydra deletes no choice in one run of many
+        store.store(group=group, name=NONE, node={}, package="_global_")
     if not any(p.__name__ == "HarnessSearchPath" for p in Plugins.instance().discover(SearchPathPlugin)):
         Plugins.instance().register(HarnessSearchPath)
     OmegaConf.register_new_resolver("ratio", lambda a, b: float(a) / float(b), replace=True)
@@ -71,13 +86,44 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
     """The composed DictConfig. Raises ConfigError, one paragraph, for anything that does not compose."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from omegaconf import open_dict
+
+    prepare_hydra()
+    with told(overrides, name), initialize_config_dir(str(config_folder()), version_base="1.3"):
+        composed = hydra_compose(name, overrides=for_hydra(overrides), return_hydra_config=True)
+        _check_choices(composed)
+        with open_dict(composed):
+            del composed["hydra"]
+        return composed
+
+
+def values_at(overrides: Sequence[str], schema: type[Config]) -> dict[str, Any]:
+    """What overrides compose to, by dotted key; what is computed from other values stands as it is written."""
+    from omegaconf import OmegaConf
+
+    name = next(name for name, of in SCHEMAS.items() if of is schema)
+    found: dict[str, Any] = {}
+
+    def fill(values: dict[str, Any], path: str) -> None:
+        for key, value in values.items():
+            found[f"{path}{key}"] = value
+            if isinstance(value, dict):
+                fill(value, f"{path}{key}.")
+
+    fill(cast(dict[str, Any], OmegaConf.to_container(compose(overrides, name), resolve=False)), "")
+    return found
+
+
+@contextlib.contextmanager
+def told(overrides: Sequence[str], name: str) -> Iterator[None]:
+    """Hydra's exceptions become ConfigErrors of one paragraph."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    prepare_hydra()
     try:
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return hydra_compose(name, overrides=for_hydra(overrides))
+        yield
+    except ConfigError:
+        raise
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides, name)) from error
     except AssertionError as error:  # Hydra's own, for a group's choice that is computed and no text
@@ -87,18 +133,55 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:
-    """``group=null`` means none of the group, which Hydra writes as ``~group``. An alignment takes the place of the
-    objective, and its parts stand where it stands. An id is text, though Hydra would read 12345e678901 as a number."""
+    """``group=null`` means none of the group, which Hydra writes as ``~group``. An objective and an alignment take each
+    other's place, and an alignment's parts stand where it stands. An id is text, though Hydra would read 12345e678901
+    as a number, and so is a preset's name. Raises ConfigError where an objective and an alignment are both chosen."""
     known = {group_of(kind) for kind in KINDS} | set(groups())
-    chosen = [word for word in words if word.split("=")[0] in METHODS]
-    if chosen and chosen[-1].startswith("alignment=") and chosen[-1] != "alignment=null":
-        words = [*(word for word in words if not word.startswith("objective=")), "objective=null"]
-    else:
-        words = [word for word in words if not word.startswith("alignment=")]
-    none = [f"~{word[:-5]}" if word.endswith("=null") and word[:-5] in known else word for word in words]
-    none = [_PARTS.sub(rf"\1@{METHOD}.\2=", word) for word in none]
-    none = [_PARTS_OF_PARTS.sub(r"\1/\2@\1.\2.\3=", word) for word in none]
-    return [re.sub(r"(?<=[=,])[0-9a-f]+(@\d+)?(?=,|$)", r"'\g<0>'", w) if _IDS.match(w) else w for w in none]
+    found = [_choice(word) if word.partition("=")[0] in known else word for word in _with_one_method(words)]
+    found = [_PARTS.sub(rf"\1@{METHOD}.\2=", word) for word in found]
+    found = [_PARTS_OF_PARTS.sub(r"\1/\2@\1.\2.\3=", word) for word in found]
+    return [re.sub(r"(?<=[=,])[0-9a-f]+(@\d+)?(?=,|$)", r"'\g<0>'", w) if _IDS.match(w) else w for w in found]
+
+
+def _choice(word: str) -> str:
+    group, _, names = word.partition("=")
+    if names.strip("'") == NONE:
+        return f"~{group}"
+    if not re.fullmatch(r"[\w.+-]+(,[\w.+-]+)*", names):
+        return word
+    return f"{group}={','.join(name if is_name(name) else repr(name) for name in names.split(','))}"
+
+
+def _with_one_method(words: Sequence[str]) -> list[str]:
+    """Of objective and alignment the one that is chosen; the other is taken out, whoever chose it."""
+    chosen: dict[str, str] = {}
+    rest = []
+    for word in words:
+        key, _, name = word.partition("=")
+        if key.lstrip("~") not in METHODS or word in METHODS:  # a bare word, which Hydra refuses
+            rest.append(word)
+        else:
+            chosen[key.lstrip("~")] = NONE if key.startswith("~") else name.strip("'")
+    if any("," in name for name in chosen.values()):
+        return list(words)  # many runs: the words of each come here again
+    names = [f"{key}={chosen[key]}" for key in METHODS if chosen.get(key, NONE) != NONE]
+    if len(names) > 1:
+        raise ConfigError(_both(*names))
+    if names:
+        chosen = {**dict.fromkeys(METHODS, NONE), **chosen}
+    return [*rest, *(f"{key}={name}" for key, name in chosen.items())]
+
+
+def _check_choices(composed: Any) -> None:
+    """Raises ConfigError where presets, of which `for_hydra` does not know, choose an objective and an alignment."""
+    choices = composed.hydra.runtime.choices
+    names = [f"{key}={choices[key]}" for key in METHODS if choices.get(key) not in (None, NONE)]
+    if len(names) > 1:
+        raise ConfigError(f"{_both(*names)} A preset that chooses an alignment has `override /objective: null`, too.")
+
+
+def _both(objective: str, alignment: str) -> str:
+    return f"{objective} and {alignment} are both chosen, and an alignment takes the objective's place: keep one."
 
 
 _IDS = re.compile(r"(run|parents\.\w+)=")
@@ -114,6 +197,8 @@ def typed(composed: Any, name: str = "run") -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    if "hydra" in composed:  # one of many runs
+        _check_choices(composed)
     plain = {key: composed._get_node(key) for key in composed if key != "hydra"}
     try:
         values = OmegaConf.to_container(OmegaConf.create(plain), resolve=True)
@@ -145,18 +230,20 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
     group = re.search(r"Could not find '([\w/.:-]+)/([^/']+)'", str(error))
     if group:
         where, asked = group.groups()
-        return f"{where}={asked} is unknown. {suggest(asked, _options(where))}{registry().trouble()}"
+        near = _in_another_group(asked, where) or suggest(asked, _options(where))
+        return f"{where}={asked} is unknown. {near}{registry().trouble()}"
     unknown = re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", str(cause))
     full_key = re.search(r"full_key: (\S+)", str(cause))
     if unknown and full_key and (method := full_key.group(1).split(".")[0]) in METHODS:
         return f"The options of an {method} stand under method: method.<option>=…, as `--cfg job` shows."
     if unknown and full_key:
-        return f"{full_key.group(1)} is not an option. {_suggest_key(full_key.group(1), name, overrides)}"
+        return _unknown_key(full_key.group(1), name, overrides)
     no_group = re.search(r"Could not override '([^']+)'\.?\s*(?:No match in the defaults list)?", str(error))
     if no_group:
         key = no_group.group(1).partition("@")[0]
-        if key in groups():
-            return f"{key} is a part of another {key.partition('/')[0]} than the chosen one."
+        if key in groups() and kind_of(key) in WITHIN:
+            holders = " or ".join(_holders(kind_of(key)))
+            return f"{key} is a part of {holders}, which is not chosen."
         return f"{key} is not an option or a group. {_suggest_key(key, name, overrides)}"
     place = f" ({full_key.group(1)})" if full_key else ""
     return f"The config does not compose: {_one_line(cause)}{place}."
@@ -167,47 +254,51 @@ def _options(group: str) -> list[str]:
     return [name for name, _ in group_options(group)]
 
 
+def _in_another_group(asked: str, group: str) -> str:
+    """Where what is no name in a group is one in another."""
+    found = [f"{other}={asked}" for other in groups() if other != group and asked in _options(other)]
+    return f"Did you mean {' or '.join(found)}?" if found else ""
+
+
+def _holders(kind: str) -> list[str]:
+    """The choices that have a part of some kind."""
+    within = WITHIN[kind]
+    return [
+        f"{within}={name}"
+        for name in registry().names(within)
+        if any(field.metadata.get("kind") == kind for field in fields_of(registry().get(within, name)).values())
+    ]
+
+
+def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
+    """key: as far as Hydra has read it. An option of what is not chosen tells what has it."""
+    said = [(o.lstrip("+").partition("=")[0], o.lstrip("+")) for o in overrides]
+    full, word = next(((k, o) for k, o in said if k == key or k.startswith(f"{key}.")), (key, key))
+    part = next((kind for kind in WITHIN if place_of(group_of(kind)) == key), None)
+    has = _holders(part) if part else _elsewhere(name).get(full, [])
+    if len(has) == 1:
+        return f"{full} is an option of {has[0]}, which is not chosen: say {has[0]} {word}."
+    if has:
+        return f"{full} is an option of {', '.join(has[:-1])} and {has[-1]}, none of which is chosen: choose one."
+    return f"{full} is not an option. {_suggest_key(full, name, overrides)}"
+
+
+def _elsewhere(name: str) -> dict[str, list[str]]:
+    """The dotted key of every option of every plugin that the verb can use, and the choices that have it."""
+    found: dict[str, list[str]] = {}
+    for kind in KINDS:
+        place = place_of(group_of(kind))
+        if place.split(".")[0] in fields_of(SCHEMAS[name]):
+            for plugin in registry().names(kind):
+                for option in options_of(registry().get(kind, plugin), place):
+                    found.setdefault(option.key, []).append(f"{group_of(kind)}={plugin}")
+    return found
+
+
 def _suggest_key(key: str, name: str, overrides: Sequence[str]) -> str:
     """The nearest of all keys and groups; where none is near, what keys begin with."""
-    keys = [*_keys(name, overrides), *groups()]
-    near = suggest(key, keys)
-    return (
-        near if near.startswith("Did you mean") else suggest(key, {known.split(".")[0].split("/")[0] for known in keys})
-    )
-
-
-def _keys(name: str, overrides: Sequence[str]) -> list[str]:
-    """The dotted keys of what the groups alone compose to, and the groups, for suggestions."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
-    chosen = [o for o in overrides if o.split("=")[0] in groups()]
-    for attempt in (for_hydra(chosen), []):
-        try:
-            with initialize_config_dir(str(config_folder()), version_base="1.3"):
-                composed = hydra_compose(name, overrides=attempt)
-            return [
-                *_leaves(composed, ""),
-                "objective",
-                "architecture/attention",
-                "architecture/position",
-            ]
-        except Exception:
-            continue
-    return []
-
-
-def _leaves(node: Any, path: str) -> Iterator[str]:
-    from omegaconf import DictConfig
-
-    for key in node:
-        at = f"{path}.{key}" if path else str(key)
-        yield at
-        child = node._get_node(key)
-        if (
-            isinstance(child, DictConfig)
-            and not child._is_none()
-            and not child._is_missing()
-            and not child._is_interpolation()
-        ):
-            yield from _leaves(child, at)
+    chosen = dict(o.split("=", 1) for o in overrides if o.split("=")[0] in groups())
+    keys = {option.key for option in options_of(SCHEMAS[name], "", {**default_choices(name), **chosen})} | {*groups()}
+    known = {other for other in (*keys, *_elsewhere(name)) if "." in other} if "." in key else keys
+    near = suggest(key, known)
+    return near if near.startswith("Did you mean") else suggest(key, {k.split(".")[0].split("/")[0] for k in keys})

@@ -1,4 +1,5 @@
-"""Help texts from what is registered and what lies in the preset folders, without Hydra and without torch."""
+"""Help texts from what is registered and what lies in the preset folders, without torch, and without Hydra where no
+words choose anything."""
 
 from __future__ import annotations
 
@@ -6,14 +7,17 @@ import importlib.util
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.config import MISSING, Config, fields_of
+from harness.errors import UserError, suggest
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
-from harness.registry import registry
+from harness.registry import METHOD, METHODS, registry
 
 #: Kinds that stand at the level of another one.
 WITHIN = {
@@ -29,6 +33,11 @@ def kind_of(group: str) -> str:
 def group_of(kind: str) -> str:
     """The Hydra group in which a kind's names are chosen: parts stand at the architecture's level."""
     return f"{WITHIN[kind]}/{kind}" if kind in WITHIN else kind
+
+
+def place_of(group: str) -> str:
+    """Where in a config the options of a group's choice stand."""
+    return ".".join(METHOD if part in METHODS else part for part in group.split("/"))
 
 
 def preset_folders() -> list[Path]:
@@ -87,46 +96,149 @@ def _yaml_line(file: Path) -> str:
     return next((line for line in comments if line and not line.startswith("@package")), "")
 
 
-def describe_options(config: type[Config], path: str = "") -> Iterator[tuple[str, str]]:
-    """(key=default, help) of every option of a config class; what a plugin fills is left to its group."""
+@dataclass(frozen=True)
+class Option:
+    """An option at its dotted key."""
+
+    key: str
+    field: Field[Any]
+    default: Any
+
+    @property
+    def type(self) -> str:
+        """As it stands in the class, with null for None; of a slot, the kind of plugin that it holds."""
+        if "kind" in self.field.metadata:
+            return str(self.field.metadata["kind"])
+        said = self.field.type
+        return (said.__name__ if isinstance(said, type) else str(said)).replace("None", "null")
+
+    @property
+    def help(self) -> str:
+        return str(self.field.metadata.get("help", ""))
+
+
+def options_of(
+    config: type[Config], path: str = "", chosen: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Option]:
+    """Every option of a config class, and of the plugins that are chosen, by group."""
     for name, field in fields_of(config).items():
         at = f"{path}.{name}" if path else name
-        if "kind" in field.metadata or name == "name":
-            continue
         default: Any = field.default_factory() if callable(field.default_factory) else field.default
-        if isinstance(default, Config):
-            yield from describe_options(type(default), at)
+        if "kind" in field.metadata:
+            kind = field.metadata["kind"]
+            of = METHODS[::-1] if kind == METHOD else (group_of(kind),)  # an alignment takes the objective's place
+            if at not in {kind, *(group.replace("/", ".") for group in of), f"{METHOD}.{kind}"}:
+                yield Option(at, field, default)  # a slot that no group fills, such as suite.text: it is named there
+                continue
+            plugin = next((chosen[group] for group in of if chosen.get(group)), None)
+            yield from plugin_options(kind, plugin, at, chosen)
+        elif isinstance(default, Config):
+            yield from options_of(type(default), at, chosen)
         elif isinstance(default, dict) and default:
-            said = [str(field.metadata.get("help", "")), *[""] * (len(default) - 1)]
-            yield from (
-                (f"{at}.{key}={_shown(value)}", text) for (key, value), text in zip(default.items(), said, strict=True)
-            )
-        else:
-            yield f"{at}={_shown(default)}", str(field.metadata.get("help", ""))
+            yield from (Option(f"{at}.{key}", field, value) for key, value in default.items())
+        elif name != "name":
+            yield Option(at, field, default)
+
+
+def default_choices(name: str) -> dict[str, str]:
+    """The choices of a verb's file in conf/."""
+    import yaml
+
+    listed = yaml.safe_load((config_folder() / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
+    return {key: value for entry in listed if isinstance(entry, dict) for key, value in entry.items() if value}
+
+
+def plugin_options(kind: str, name: str | None, at: str, chosen: Mapping[str, str]) -> Iterator[Option]:
+    """The options of a plugin at a place; of the only one of its kind, where the name is a preset's."""
+    names = registry().names(kind)
+    name = name if name in names else names[0] if name and len(names) == 1 else None
+    if name is None:
+        return
+    config = registry().get(kind, name)
+    listed = [entry for entry in getattr(config(), "defaults", []) if isinstance(entry, dict)]
+    parts = {group_of(key): value for entry in listed for key, value in entry.items()}
+    yield from options_of(config, at, {**parts, **chosen})
 
 
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_shown, value))}]"
     return "?" if value is MISSING or value == MISSING else str(value)
 
 
-def verb_help(usage: str, summary: str, config: type[Config], only: tuple[str, ...] = ()) -> str:
-    """The help text of a verb: usage, groups with their options, and the options that every config has."""
-    lines = [summary, "", f"usage: {usage}", ""]
-    lines += ["Groups, chosen by group=name:"]
-    for group in groups():
-        if not only or group in only:
-            lines.append(f"  {group}")
-            lines += [_entry(f"    {name:<22} ", text) for name, text in group_options(group)]
-    if options := list(describe_options(config)):
-        lines += ["", "Options, set by key=value (those of a chosen name: --cfg job):"]
-        lines += [_entry(f"  {key:<38} ", text) for key, text in options]
+def verb_help(
+    usage: str, summary: str, config: type[Config], only: tuple[str, ...] = (), words: Sequence[str] = ()
+) -> str:
+    """The help text of a verb: usage, groups with their options, and the options that every config has.
+
+    words: what else is said beside --help. Of what they choose the options are told, too, and defaults are those that
+    presets set. Raises UserError where they choose what there is not."""
+    chosen = _chosen(words)
+    values = _preset(config, chosen)
+    lines = [summary, "", f"usage: {usage}", "", "Groups, chosen by group=name:"]
+    listed = [group for group in groups() if not only or group in only]
+    for group in listed:
+        lines.append(f"  {group}")
+        lines += [_entry(f"    {name:<22} ", text) for name, text in group_options(group)]
+    if options := list(options_of(config)):
+        lines += ["", "Options, set by key=value:", *_told(options, values)]
+    for choice, of_choice in _of_choices(chosen, values).items():
+        lines += ["", f"Options of {choice}:", *(_told(of_choice, values) or ["  It has none."])]
+    if not chosen:
+        example = f"{listed[0]}={group_options(listed[0])[0][0]}" if only else "alignment=grpo"
+        lines += ["", f"Options of a plugin: {' '.join(usage.split()[:2])} {example} --help"]
     lines += [
         "",
         "Flags: -m key=a,b (many runs), --cfg job (the composed config), --info, --hydra-help, --debug (tracebacks).",
     ]
     return "\n".join(lines)
+
+
+def _chosen(words: Sequence[str]) -> dict[str, list[str]]:
+    """By group, the names that words choose: with -m several. Raises UserError for one that there is not."""
+    said = {group: names for group, equals, names in (word.partition("=") for word in words) if equals}
+    chosen = {group: said[group].split(",") for group in groups() if said.get(group, "null") != "null"}
+    for group, names in chosen.items():
+        known = [name for name, _ in group_options(group)]
+        for name in names:
+            if name not in known:
+                raise UserError(f"{group}={name} is unknown. {suggest(name, known)}{registry().trouble()}")
+    return chosen
+
+
+def _of_choices(chosen: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> dict[str, list[Option]]:
+    """The options of each plugin that is chosen. values: those of a preset name its parts."""
+    named = {group: values.get(f"{place_of(group)}.name") for group in groups()}
+    first = {group: name for group, name in named.items() if name} | {group: of[0] for group, of in chosen.items()}
+    return {
+        f"{group}={name}": list(plugin_options(kind_of(group), name, place_of(group), first))
+        for group, names in chosen.items()
+        if kind_of(group) in KINDS
+        for name in names
+    }
+
+
+def _preset(config: type[Config], chosen: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """By dotted key, the defaults where presets are chosen; with -m, those of the first run."""
+    first = {group: names[0] for group, names in chosen.items()}
+    if all(name in registry().names(kind_of(group)) for group, name in first.items()):
+        return {}
+    from harness.composition import values_at
+
+    return values_at([f"{group}={name}" for group, name in first.items()], config)
+
+
+def _told(options: Sequence[Option], values: Mapping[str, Any]) -> list[str]:
+    """A line for each, with its type where it is told what it is: of a mapping, at its first key."""
+    lines, before = [], None
+    for option in options:
+        text = f"{option.help} ({option.type})" if option.field is not before else ""
+        key = f"{option.key}={_shown(values.get(option.key, option.default))}"
+        lines.append(_entry(f"  {key:<38} ", text))
+        before = option.field
+    return lines
 
 
 def _entry(key: str, text: str) -> str:

@@ -23,7 +23,7 @@ import pluggy
 from harness import INTERFACE, __version__, hookspecs
 from harness.config import PluginConfig
 from harness.errors import UserError
-from harness.registry import Entry, Registry
+from harness.registry import Entry, Registry, is_name
 
 GROUP = "harness.plugins"
 
@@ -119,6 +119,11 @@ def _registered(module: ModuleType, kind: str, plugin: Plugin) -> Iterator[Entry
     if hook is None or not hasattr(hook, "harness_impl"):
         return
     for name, config in hook().items():
+        if not is_name(name):
+            raise UserError(
+                f"register_{kind} gives the name {name}: a name is a letter and then letters, digits, _ and -, and no "
+                "word that YAML reads as a value, such as null, true or nan"
+            )
         if not (isinstance(config, type) and issubclass(config, PluginConfig)):
             raise UserError(f"register_{kind} gives {config!r} for {name}, which is no subclass of PluginConfig")
         config()  # every field has a default

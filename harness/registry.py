@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, field
 
 from harness.errors import UserError, suggest
@@ -17,6 +18,15 @@ class NoSuchPlugin(UserError):
     def __init__(self, message: str, kind: str = "", name: str = "") -> None:
         super().__init__(message)
         self.kind, self.name = kind, name
+
+
+#: Words that YAML or Hydra read as a value.
+VALUES = ("null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf")
+
+
+def is_name(word: str) -> bool:
+    """Whether a plugin may be called so: what reads as text wherever it is written."""
+    return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", word)) and word.lower() not in VALUES
 
 
 @dataclass(frozen=True)

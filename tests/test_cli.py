@@ -74,6 +74,49 @@ def test_on_a_terminal_help_keeps_within_its_width(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("words", "key", "type", "help"),
+    [
+        (["alignment=grpo"], "method.group=8", "(int)", "completions of each prompt"),
+        (
+            ["alignment=grpo", "alignment/reward=parses"],
+            "method.reward.least=16",
+            "(int)",
+            "tokens that the lines hold",
+        ),
+        (["alignment/reward=parses"], "method.reward.least=16", "(int)", "tokens that the lines hold"),
+        (["adapter=lora", "seed=1"], "adapter.rank=8", "(int)", "rank"),
+        (["quantizer=int8", "objective=null"], "quantizer.activations=none", "(str)", "products in floats"),
+        (["-m", "optimizer=adamw,muon"], "optimizer.momentum=0.95", "(float)", "momentum"),
+        (["corpus=text"], "corpus.path=?", "(str | list[str])", "a file, a folder, a glob"),
+        (["architecture=gpt2_124m"], "architecture.position.length=1024", "(int)", "places"),
+    ],
+)
+def test_help_tells_the_options_of_what_is_chosen(words, key, type, help, capsys, here):
+    assert main(["train", *words, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = {line.strip() for line in lines if line.split()[:1] == [key]}
+    assert line.endswith(type)
+    assert help in line
+
+
+def test_help_says_how_to_see_the_options_of_a_plugin(capsys):
+    main(["train", "--help"])
+    assert "Options of a plugin: harness train alignment=grpo --help" in capsys.readouterr().out
+    main(["score", "--help"])
+    assert "Options of a plugin: harness score suite=" in capsys.readouterr().out
+    main(["train", "tokenizer=bytes", "--help"])
+    assert "Options of tokenizer=bytes:\n  It has none.\n" in capsys.readouterr().out
+
+
+def test_help_shows_what_a_preset_sets(capsys):
+    main(["describe", "architecture=gpt2_124m", "scale=ladder", "--help"])
+    told = capsys.readouterr().out
+    assert "architecture.feedforward.activation=gelu_tanh" in told
+    assert "architecture.position.base" not in told, "rotary's, which GPT-2 has not"
+    assert "scale.width=64 " in told
+
+
+@pytest.mark.parametrize(
     ("words", "seconds"),
     [(["--help"], 0.5), (["plugins"], 0.5), (["train", "--help"], 1.0), (["train", "architectur=x"], 1.0)],
 )
@@ -192,6 +235,7 @@ WRONG = {
     "a mix of nothing": (["train", "corpus=mix"], "sources is empty"),
     "an unknown corpus in a mix": (["train", "corpus=mix", "+corpus.sources.a={name: nope, weight: 1}"], "nope"),
     "an unknown block": (["train", "architecture.pattern=[nope]"], "pattern names the block nope"),
+    "an unknown name, and help": (["train", "alignment=gropo", "--help"], "Did you mean grpo?"),
     # files
     "no such text": (["train", "corpus=text", "corpus.path=nowhere"], "there is no such file"),
     "an empty text": (["train", "corpus=text", "corpus.path=empty.txt"], "has no text to train on"),
@@ -217,6 +261,11 @@ WRONG = {
     # multirun
     "one wrong value of many": (["train", "-m", "seed=0,x"], "seed='x' is not a whole number"),
     "one wrong name of many": (["train", "-m", "architecture=no,transformer"], "architecture=no is unknown"),
+    "an objective and an alignment of many": (
+        ["train", "-m", "objective=sft", "alignment=null,dpo"],
+        "objective=sft and alignment=dpo are both chosen",
+    ),
+    "a wrong name beside none": (["train", "-m", "adapter=null,lore"], "adapter=lore is unknown. Did you mean lora?"),
     "a new key, printed": (["train", "+a=1", "--cfg", "job"], "a is not an option"),
 }
 
@@ -330,6 +379,14 @@ def test_multirun_carries_out_every_job(here, capfd):
     assert main(["train", "-m", *TINY, "seed=0,1,2"]) == 0
     assert len(list((here / "runs").glob("*/manifest.json"))) == 3
     assert {path.name for path in here.iterdir()} == {"runs"}
+
+
+def test_one_of_many_runs_may_choose_nothing_of_a_group(here, capfd):
+    words = ["experiment=tiny", "corpus=synthetic", "budget.tokens=4096", "suite=null", "watch.norms_every=null"]
+    assert main(["train", "-m", *words, "tracker=null,tensorboard", "alignment=null", "seed=1"]) == 0
+    assert len(list((here / "runs").glob("*/manifest.json"))) == 1, "a tracker is no part of a run's id"
+    assert main(["train", "-m", *words, "scale=null,ladder"]) == 0
+    assert len(list((here / "runs").glob("*/manifest.json"))) == 3
 
 
 def test_hydras_flags_may_stand_anywhere_among_the_overrides(capsys):

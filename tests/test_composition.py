@@ -46,6 +46,7 @@ def test_a_persons_own_presets_come_before_ours(tmp_path, monkeypatch):
 
 def test_null_chooses_nothing_of_a_group():
     assert for_hydra(["suite=null", "seeds.init=null", "corpus=text"]) == ["~suite", "seeds.init=null", "corpus=text"]
+    assert for_hydra(["suite=null,offline"]) == ["suite='null',offline"]
     assert run_config(["suite=null"]).suite is None
 
 
@@ -82,3 +83,38 @@ def test_an_id_that_looks_like_a_number_is_text(id):
     assert compose([f"run={id}"], "score").run == id
     assert for_hydra([f"parents.init={id}@120,{id}"]) == [f"parents.init='{id}@120','{id}'"]
     assert for_hydra([f"run=runs/{id}", "parents.init=null"]) == [f"run=runs/{id}", "parents.init=null"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    {
+        "one has it": (
+            ["adapter.rank=4"],
+            "an option of adapter=lora, which is not chosen: say adapter=lora adapter.rank",
+        ),
+        "two have it": (["method.beta=0.1"], "an option of alignment=dpo and alignment=grpo, none of which is chosen"),
+        "another has it": (["alignment=dpo", "method.group=4"], "an option of alignment=grpo, which is not chosen"),
+        "a part has it": (
+            ["architecture.position.length=8"],
+            "an option of architecture/position=learned, which is not",
+        ),
+        "a part of what is not chosen": (["method.reward.least=4"], "an option of alignment=grpo, which is not chosen"),
+        "misspelt": (["adapter.rnk=4"], r"^adapter\.rnk is not an option\. Did you mean adapter\.rank\?$"),
+        "the part itself": (["alignment/reward=parses"], "alignment/reward is a part of alignment=grpo, which is not"),
+        "in another group": (["objective=dpo"], r"objective=dpo is unknown\. Did you mean alignment=dpo\?"),
+    }.values(),
+)
+def test_what_stands_elsewhere_is_told(words, said):
+    with pytest.raises(ConfigError, match=said):
+        run_config(words)
+
+
+@pytest.mark.parametrize("name", ["nan", "true", "12", "1e3", "on"])
+def test_a_preset_may_be_called_as_a_value_is(name, tmp_path, monkeypatch):
+    folder = tmp_path / "conf/experiment"
+    folder.mkdir(parents=True)
+    (folder / f"{name}.yaml").write_text("# @package _global_\nseed: 9\n")
+    monkeypatch.chdir(tmp_path)
+    assert run_config([f"experiment={name}"]).seed == 9
+    with pytest.raises(ConfigError, match=r"^corpus=(nan|true|12|1e3|on) is unknown\."):
+        run_config([f"corpus={name}"])

@@ -6,10 +6,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.plugins import load
-from harness.registry import Entry, Registry
+from harness.registry import Entry, Registry, is_name
 
 
 @pytest.fixture
@@ -168,3 +171,21 @@ def test_listing_plugins_imports_neither_torch_nor_hydra():
     code = "import sys, harness.cli; harness.cli.main(['plugins']); harness.cli.main(['--help']); print([m for m in ('torch', 'hydra', 'numpy') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), list(enumerate(["null", "True", "nan", "inf", "no", "12", "1e3", "a.b", "a,b", ""]))
+)
+def test_a_name_that_yaml_reads_as_a_value_is_refused(number, name, plugin_module):
+    module = f"called_so_{number}"
+    plugin = next(p for p in plugin_module(HEALTHY.replace('"tiny"', repr(name)), module).found if p.name == module)
+    assert f"register_norm gives the name {name}: a name is a letter and then" in plugin.error
+
+
+@given(st.text("abefilnostuyABEFINTU0123456789_-.,+=:", min_size=1, max_size=6))
+def test_what_is_a_name_is_text_wherever_it_is_written(word):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if is_name(word):
+        assert yaml.safe_load(word) == word
+        assert OverridesParser.create().parse_override(f"norm={word}").value() == word

@@ -17,9 +17,10 @@ from harness.launch.machine import Machine, Needs
 def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
     """Composes every job first, then runs them side by side in forked processes.
 
-    A task may offer ``check(config)`` and ``needs(config, machine)``, called for each job before the first is started,
-    ``before_fork()``, ``watch()``, a context that gives what is called with the numbers of the running jobs, and
-    ``done(results)``. Returns Hydra's JobReturn for each job, in order.
+    A task may offer ``words(overrides)``, what Hydra is to read for a job; ``check(config)`` and ``needs(config,
+    machine)``, called for each job before the first is started; ``before_fork()``; ``watch()``, a context that gives
+    what is called with the numbers of the running jobs; and ``done(results)``. Returns Hydra's JobReturn for each job,
+    in order.
     """
     task, machine = launcher.task_function, Machine.here()
     configs = [_compose(launcher, list(o), initial_job_idx + i) for i, o in enumerate(job_overrides)]
@@ -40,6 +41,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_id
 def _compose(launcher: Any, overrides: list[str], index: int) -> Any:
     from omegaconf import open_dict
 
+    overrides = getattr(launcher.task_function, "words", list)(overrides)
     config = launcher.hydra_context.config_loader.load_sweep_config(launcher.config, overrides)
     with open_dict(config):
         config.hydra.job.id = str(index)

@@ -208,6 +208,8 @@ def with_overrides(sweep: Sweep, overrides: Sequence[str]) -> Sweep:
         key, values = _values(override)
         if setting := [stage.name for stage in sweep.stages if stage.is_own(key)]:
             raise UserError(f"{key} is set by the stages {', '.join(setting)} of {sweep.name}. Change it in its file.")
+        if key in METHODS and values != [None]:  # an objective and an alignment take each other's place
+            base = [kept for kept in base if key_of(kept) not in METHODS]
         if key in axes or key in side or len(values) > 1:
             side.pop(key, None)
             axes[key] = values

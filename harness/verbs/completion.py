@@ -7,7 +7,7 @@ answer, without Hydra and without torch: the shell hands over the line up to the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import Field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 from harness.cli import VERBS, Verb
 from harness.config import Config, fields_of
 from harness.errors import UserError, suggest
-from harness.help import group_of, group_options, groups
-from harness.plugins import config_folder, sweep_folder
-from harness.registry import METHOD, METHODS, registry
+from harness.help import default_choices, group_options, groups, options_of
+from harness.plugins import sweep_folder
+from harness.registry import registry
 from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig
 from harness.verbs.arguments import asks_help, one_word
 
@@ -158,48 +158,4 @@ def _options(before: list[str]) -> dict[str, Field[Any]]:
     """Every dotted key that can be set, with its field, where the plugins are chosen as on the line or by default."""
     config, name = CONFIGS[before[0]]
     said = dict(word.split("=", 1) for word in before if "=" in word)
-    return dict(_of(config, "", {**_defaults(name), **said}))
-
-
-def _defaults(name: str) -> dict[str, str]:
-    """The choices of a verb's file in conf/."""
-    import yaml
-
-    listed = yaml.safe_load((config_folder() / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
-    return {key: value for entry in listed if isinstance(entry, dict) for key, value in entry.items() if value}
-
-
-def _of(config: type[Config], path: str, chosen: Mapping[str, str]) -> Iterator[tuple[str, Field[Any]]]:
-    for name, field in fields_of(config).items():
-        at = f"{path}.{name}" if path else name
-        default = field.default_factory() if callable(field.default_factory) else field.default
-        if "kind" in field.metadata:
-            kind = field.metadata["kind"]
-            of = METHODS[::-1] if kind == METHOD else (group_of(kind),)  # an alignment takes the objective's place
-            if at not in {kind, *(group.replace("/", ".") for group in of), f"{METHOD}.{kind}"}:
-                yield at, field  # a slot that no group fills, such as suite.text: its plugin is named there
-                continue
-            plugin = next((chosen[group] for group in of if chosen.get(group)), None)
-            yield from _of_plugin(kind, plugin, at, chosen)
-        elif isinstance(default, Config):
-            yield from _of(type(default), at, chosen)
-        elif isinstance(default, dict) and default:
-            yield from ((f"{at}.{key}", field) for key in default)
-        elif name != "name":
-            yield at, field
-
-
-def _of_plugin(kind: str, name: str | None, at: str, chosen: Mapping[str, str]) -> Iterator[tuple[str, Field[Any]]]:
-    """The options of a chosen plugin; of the one that has presets, where the name is a preset's."""
-    names = registry().names(kind)
-    name = name if name in names else names[0] if name and len(names) == 1 else None
-    if name is None:
-        return
-    config = registry().get(kind, name)
-    parts = {group_of(key): value for entry in _listed(config) for key, value in entry.items()}
-    yield from _of(config, at, {**parts, **chosen})
-
-
-def _listed(config: type[Config]) -> list[dict[str, str]]:
-    """The parts that a plugin has by default."""
-    return [entry for entry in getattr(config(), "defaults", []) if isinstance(entry, dict)]
+    return {option.key: option.field for option in options_of(config, "", {**default_choices(name), **said})}

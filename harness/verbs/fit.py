@@ -16,7 +16,7 @@ from harness.verbs.under_hydra import Task, apart, carry_out
 
 def fit(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, FitConfig, only=("analysis",)))
+        print(verb_help(verb.usage, verb.summary, FitConfig, only=("analysis",), words=words))
         return 0
     own, words = settings(words, {"studies": "./studies"})
     as_json, words = "--json" in words, [word for word in words if word != "--json"]

@@ -100,7 +100,7 @@ def report(words: list[str], verb: Verb) -> int:
 
 def why(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, RunConfig))
+        print(verb_help(verb.usage, verb.summary, RunConfig, words=words))
         return 0
     from harness.planning.plan import resolve
     from harness.planning.reuse import decide

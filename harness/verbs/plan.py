@@ -16,7 +16,7 @@ from harness.verbs.under_hydra import Task, carry_out
 
 def plan(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, RunConfig))
+        print(verb_help(verb.usage, verb.summary, RunConfig, words=words))
         return 0
     own, words = settings(words, {"rate": ""})
     if "--cfg" in words:
@@ -56,7 +56,7 @@ def _number(text: str) -> float:
 
 def describe(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, RunConfig))
+        print(verb_help(verb.usage, verb.summary, RunConfig, words=words))
         return 0
     as_json = "--json" in words
     return carry_out([w for w in words if w != "--json"], Task("run", lambda config: describe_one(config, as_json)))

@@ -13,7 +13,7 @@ from harness.verbs.under_hydra import Task, carry_out
 
 def score(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, ScoreConfig, only=("suite",)))
+        print(verb_help(verb.usage, verb.summary, ScoreConfig, only=("suite",), words=words))
         return 0
     return carry_out(words, Task("score", score_one))
 

@@ -16,7 +16,7 @@ SWEEP = "the name of a sweep or the path of its file"
 
 def study(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, RunConfig))
+        print(verb_help(verb.usage, verb.summary, RunConfig, words=words))
         return 0
     own, words = settings(words, {"studies": "./studies"})
     if "--cfg" in words:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def sync(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, SyncConfig, only=("tracker",)))
+        print(verb_help(verb.usage, verb.summary, SyncConfig, only=("tracker",), words=words))
         return 0
     for_hydra, words = apart(words)
     names = [word for word in words if "=" not in word and not word.startswith("-")]

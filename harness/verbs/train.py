@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def train(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, RunConfig))
+        print(verb_help(verb.usage, verb.summary, RunConfig, words=words))
         return 0
     quiet = any(word in MANY for word in words)
     return carry_out(words, TrainTask("run", lambda config: one_run(config, quiet)))

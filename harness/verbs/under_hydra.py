@@ -53,6 +53,12 @@ class Task:
 
         return typed(composed, self.name)
 
+    def words(self, overrides: list[str]) -> list[str]:
+        """Called by our launcher: of ``adapter=null,lora`` one job has adapter=null."""
+        from harness.composition import for_hydra
+
+        return for_hydra(overrides)
+
     def check(self, composed: Any) -> None:
         """Called by our launcher for every job before the first is started. Raises UserError."""
         self.typed(composed)

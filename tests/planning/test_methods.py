@@ -1,6 +1,7 @@
 """An alignment takes the objective's place, and leans on other runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ from harness.interfaces.corpus import PREFERENCES
 from harness.interfaces.method import AlignmentConfig
 from harness.planning.plan import Plan, resolve
 from harness.registry import Entry, registry
+from harness.studies.sweep import Sweep, expand, with_overrides
 
 SMALL = ["experiment=tiny", "tokenizer=bytes", "corpus=synthetic"]
 
@@ -50,10 +52,62 @@ def test_without_an_alignment_the_objective_stands():
     assert method("objective=sft", "alignment=null").name == "sft"
 
 
-def test_the_last_of_objective_and_alignment_is_the_method():
+def test_an_alignment_takes_the_place_of_the_objective():
     assert isinstance(method("alignment=toy"), Toy)
-    assert isinstance(method("objective=clm", "alignment=toy"), Toy)
-    assert method("alignment=toy", "objective=clm").name == "clm"
+    assert isinstance(method("objective=null", "alignment=toy"), Toy)
+    assert isinstance(method("alignment=toy", "objective=null"), Toy)
+    assert isinstance(method("~objective", "alignment=toy"), Toy)
+    assert method("objective=sft", "alignment=null").name == "sft"
+
+
+@pytest.mark.parametrize("words", [["objective=clm", "alignment=toy"], ["alignment=toy", "objective=clm"]])
+def test_both_are_refused(words: list[str]):
+    with pytest.raises(ConfigError, match=r"^objective=clm and alignment=toy are both chosen, and .*: keep one\.$"):
+        method(*words)
+
+
+PRESETS = {
+    "whole": ["override /objective: null", "override /alignment: toy"],
+    "half": ["override /alignment: toy"],
+    "answers": ["override /objective: sft"],
+}
+
+
+@pytest.fixture
+def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    for name, listed in PRESETS.items():
+        text = "".join(f"  - {entry}\n" for entry in listed)
+        (tmp_path / f"conf/experiment/{name}.yaml").write_text(f"# @package _global_\ndefaults:\n{text}")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("presets")
+def test_what_a_person_says_takes_the_place_of_what_a_preset_says():
+    assert isinstance(run_config(["experiment=whole"]).method, Toy)
+    assert run_config(["experiment=whole", "objective=sft"]).method.name == "sft"
+    assert run_config(["experiment=whole", "objective=sft", "alignment=null"]).method.name == "sft"
+    assert isinstance(run_config(["experiment=answers", "alignment=toy"]).method, Toy)
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_preset_that_leaves_the_objective_is_refused():
+    with pytest.raises(ConfigError, match=r"objective=clm and alignment=toy are both .* `override /objective: null`"):
+        run_config(["experiment=half"])
+
+
+def test_a_sweep_that_chooses_both_is_refused():
+    sweep = Sweep(name="s", base=(*SMALL, "objective=clm"), axes={"alignment": [None, "toy"]})
+    with pytest.raises(ConfigError, match=r"^objective=clm and alignment=toy are both chosen"):
+        expand(sweep)
+    one, other = expand(replace(sweep, base=tuple(SMALL)))
+    assert (one.method.name, other.method.name) == ("clm", "toy")
+
+
+def test_of_a_sweep_an_override_takes_the_place_of_both():
+    sweep = Sweep(name="s", base=(*SMALL, "objective=sft"))
+    (config,) = expand(with_overrides(sweep, ["alignment=toy"]))
+    assert config.method.name == "toy"
 
 
 def test_its_options_stand_under_method():
