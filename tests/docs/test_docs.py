@@ -81,6 +81,29 @@ def test_the_plugin_of_the_documents_is_a_plugin(tmp_path):
     assert "trained: held-out loss" in trained
 
 
+@pytest.mark.slow
+def test_the_alignment_of_the_documents_is_installed_and_trains(tmp_path, folder):
+    """Into a folder of its own, by the project file of the page; its parent is the run that is there already."""
+    page = blocks(ROOT / "docs/plugins.md")
+    (project,) = [text for language, text in page if language == "toml"]
+    (tmp_path / "pyproject.toml").write_text(project.replace("my_norms", "my_simpo").replace("my-norms", "my-simpo"))
+    (tmp_path / "src/my_simpo").mkdir(parents=True)
+    for language, text in page:
+        if language == "python" and text.startswith("# src/my_simpo/"):
+            (tmp_path / text.partition("\n")[0].removeprefix("# ")).write_text(text)
+    (typed,) = [text.splitlines() for language, text in page if language == "sh"]
+    install, train = typed
+    site, (parent,) = tmp_path / "site", (path.parent.name for path in folder.glob("runs/*/manifest.json"))
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(site)}
+    install = install.replace("pip", f"{sys.executable} -m pip", 1)
+    options = f"--no-deps --no-build-isolation --quiet --target={site}"
+    subprocess.run(f"{install} {options}", shell=True, cwd=tmp_path, check=True, capture_output=True)
+    command = f"{train.replace('<id>', parent)} budget.steps=3 budget.tokens=null suite=null"
+    done = subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"trained: held-out loss .*preference_accuracy", done.stdout)
+
+
 def test_every_page_that_is_linked_exists():
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
