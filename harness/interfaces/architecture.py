@@ -69,12 +69,14 @@ class LayerActivations:
 @dataclass(frozen=True)
 class Activations:
     """What a model keeps of one token: by layer, and after the layers, in the precision of the residual stream. logits:
-    how many numbers its head keeps of each logit, in the precision of matrix products."""
+    how many numbers its head keeps of each logit, in the precision of matrix products. mask: those of one token in the
+    bias that is added to the scores of all layers, in the same."""
 
     width: int
     layers: Sequence[LayerActivations]
     after: int
     logits: int = 0
+    mask: int = 0
 
 
 class Body(Protocol):

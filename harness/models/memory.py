@@ -106,11 +106,11 @@ def _activations(kept: Activations, vocabulary: int, step: Step, matrices: int) 
         of_layer + places * max(layer.gradients * computed, layer.scores * (16 - of_score)) - of_held
         for layer, of_layer, of_held in zip(kept.layers, whole, held, strict=True)
     ]
-    casts = _casts(matrices, vocabulary * width, len(held), step)
+    casts, mask = _casts(matrices, vocabulary * width, len(held), step), places * kept.mask * computed
     return _Activations(
-        sum(held) + places * kept.after * own + _loss(places, kept, vocabulary, step) + casts.at_loss,
-        sum(held) + back[-1] + casts.at_last_layer,
-        held[0] + back[0] + casts.at_first_layer,
+        mask + sum(held) + places * kept.after * own + _loss(places, kept, vocabulary, step) + casts.at_loss,
+        mask + sum(held) + back[-1] + casts.at_last_layer,
+        mask + held[0] + back[0] + casts.at_first_layer,
     )
 
 

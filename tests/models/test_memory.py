@@ -60,6 +60,7 @@ OPTIONS = {
     },
     "side by side, one norm": {"parallel": "one_norm", "embedding_norm": True},
     "side by side, two norms": {"parallel": "two_norms", "norm": "layernorm"},
+    "a bias for all layers": {"position": "alibi"},
     "queries and keys normed": {"attention": {"name": "multi_head", "query_key_norm": "rmsnorm"}},
 }
 
@@ -69,6 +70,13 @@ OPTIONS = {
 def test_the_promise_holds_for_the_options_of_blocks(options, precision, recomputed):
     step = Step(512, 2, precision=precision, recomputed=recomputed)
     assert within(*bench.compare({**bench.LLAMA, "width": 128, "layers": 3, **options}, 1024, step))
+
+
+@pytest.mark.parametrize(("precision", "recomputed"), [("fp32", "none"), ("bf16", "selective"), ("bf16", "blocks")])
+def test_the_promise_for_a_bias_that_learns_is_kept_from_above(precision, recomputed):
+    options = {**bench.LLAMA, "width": 128, "layers": 3, "position": "relative_bias"}
+    promised, measured = bench.compare(options, 1024, Step(512, 2, precision=precision, recomputed=recomputed))
+    assert measured <= promised <= 1.5 * measured
 
 
 @pytest.mark.parametrize("recomputed", ["none", "selective", "blocks"])

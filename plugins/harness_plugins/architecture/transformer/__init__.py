@@ -207,20 +207,22 @@ class TransformerConfig(ArchitectureConfig):
         except NotImplementedError:
             return None
         last = (self.ends_normed + self.embedding_norm) * self.norm.activations(self.width)
-        if self.position.biased:
-            last += self.attention.heads * sequence_length  # one mask for all layers
-        return Activations(self.width, layers, last + self.width, self.head.activations())
+        mask = self.attention.heads * sequence_length if self.position.biased else 0
+        return Activations(self.width, layers, last + self.width, self.head.activations(), mask)
 
     def _layer_activations(self, sequence_length: int) -> LayerActivations:
         """The way back is widest in the feedforward, where gradients stand beside all but one of its products."""
         width, attention, feedforward = self.width, self.attention, self.feedforward
+        scores = attention.scores(sequence_length)
+        if self.position.biased and self.position.parameters(width, attention.heads):
+            scores = attention.heads * sequence_length  # from above: on CPU no fused kernel takes a bias that learns
         computed = attention.activations(width, sequence_length) + feedforward.activations(width)
         return LayerActivations(
             stream=self.norms * self.norm.activations(width) - (width if self.parallel == "two_norms" else 0),
             computed=computed - (width if self.parallel == "one_norm" else 0),
             products=attention.products(width) + feedforward.products(width),
             gradients=feedforward.products(width),
-            scores=attention.scores(sequence_length),
+            scores=scores,
         )
 
     def tensor_parallel(self) -> int | None:
