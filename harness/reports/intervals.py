@@ -85,7 +85,9 @@ def half_width(pulls_PS: np.ndarray, differences_P: np.ndarray) -> float:
 def _asked(run: RunDir, row: Row) -> tuple[Any, ...] | None:
     """What a score is of; None where its samples are not there."""
     samples = _samples(run, row)
-    return samples and (row.get("likelihood"), row.get("settings"), questions(samples, row["metric"]))
+    if samples is None:
+        return None
+    return row.get("likelihood"), row.get("settings"), questions(samples, row["metric"])
 
 
 def _pulls(run: RunDir, parent: RunDir, of_run: Row, of_parent: Row) -> np.ndarray | None:

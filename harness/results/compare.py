@@ -44,7 +44,7 @@ def compare(a: RunDir, b: RunDir) -> dict[str, Any]:
         "config": _differences(a.config(), b.config()),
         "fingerprint": _differences(*(manifest.get("fingerprint") for manifest in manifests)),
         "unlike": unlike,
-        "figures": [_figure(name, *rows, unlike) for name in FIGURES],
+        "figures": [_figure(name, rows[0], rows[1], unlike) for name in FIGURES],
         "measures": [_measure(measures[0][n], measures[1][n], unlike) for n in measures[0] if n in measures[1]],
         "steps": [next(iter(scores.values()), {}).get("checkpoint") for scores in newest],
         "scores": [_score(a, b, newest[0][key], newest[1][key]) for key in newest[0] if key in newest[1]],
