@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.config import to_mapping
+from harness.config import replace_at, to_mapping
 from harness.errors import UserError
 from harness.models.huggingface import (
     config_from_transformers,
@@ -21,6 +21,7 @@ LLAMA = {
     "num_key_value_heads": 2,
     "intermediate_size": 56,
 }
+GEMMA2 = {**LLAMA, "head_dim": 12, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, "pad_token_id": None}
 CASES = {
     "gpt2": ("gpt2", GPT2),
     "gpt2 exact gelu": ("gpt2", {**GPT2, "activation_function": "gelu", "n_inner": 40, "layer_norm_epsilon": 1e-3}),
@@ -31,6 +32,26 @@ CASES = {
     "llama with heads of their own width": ("llama", {**LLAMA, "head_dim": 12}),
     "mistral": ("mistral", {**LLAMA, "sliding_window": 7}),
     "mistral without a window": ("mistral", {**LLAMA, "sliding_window": None, "head_dim": 6}),
+    "qwen2": ("qwen2", LLAMA),
+    "qwen2 tied, with windows in the last layers": (
+        "qwen2",
+        {**LLAMA, "tie_word_embeddings": True, "use_sliding_window": True, "sliding_window": 7, "max_window_layers": 2},
+    ),
+    "gemma2": ("gemma2", {**GEMMA2, "sliding_window": 7}),
+    "gemma2 biased, of one head, with an odd scale": (
+        "gemma2",
+        {**GEMMA2, "num_key_value_heads": 1, "attention_bias": True, "query_pre_attn_scalar": 30, "sliding_window": 7},
+    ),
+    "gemma2 without caps and windows": (
+        "gemma2",
+        {
+            **GEMMA2,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "layer_types": ["full_attention"] * 3,
+            "hidden_activation": "silu",
+        },
+    ),
     "llama tied": (
         "llama",
         {**LLAMA, "tie_word_embeddings": True, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
@@ -41,12 +62,10 @@ CASES = {
 @pytest.fixture(params=CASES.values(), ids=CASES.keys())
 def theirs(request):
     """A model of `transformers`, small, every parameter random: biases and gains too."""
-    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     model_type, values = request.param
-    config = {"gpt2": GPT2Config, "llama": LlamaConfig, "mistral": MistralConfig}[model_type](
-        vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, **values
-    )
+    config = AutoConfig.for_model(model_type, vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, **values)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
@@ -68,6 +87,29 @@ def test_logits_are_equal(theirs):
     with torch.no_grad():
         found, expected = ours.logits(inputs), theirs(inputs).logits
     assert ((found - expected).abs().max() / expected.abs().max()).item() <= 1e-4
+
+
+@pytest.mark.parametrize("mutant", [
+    {"attention.soft_cap": None},
+    {"attention.scale": 0.5},
+    {"head.soft_cap": None},
+    {"scale_embeddings": False},
+    {"norm.around_one": False},
+    {"blocks": {"local": {"attention": {"window": 6}}, "global": {}}},
+    {"blocks": {"local": {"attention": {"window": 8}}, "global": {}}},
+    {"pattern": ["global", "local"]},
+])  # fmt: skip
+@pytest.mark.parametrize("theirs", [CASES["gemma2"]], indirect=True, ids=["gemma2"])
+def test_each_option_of_gemma_2_is_needed(theirs, mutant):
+    config, ours = ours_from(theirs)
+    for path, value in mutant.items():
+        config = replace_at(config, path, value)
+    changed = config.build(VOCABULARY).eval()
+    changed.load_state_dict(ours.state_dict())
+    inputs = torch.randint(VOCABULARY, (3, 40), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found, expected = changed.logits(inputs), theirs(inputs).logits
+    assert ((found - expected).abs().max() / expected.abs().max()).item() > 1e-3
 
 
 def test_nothing_of_transformers_is_inside_ours(theirs):

@@ -1,8 +1,8 @@
-"""Weights and configs from and to `transformers`, for GPT-2, LLaMA and Mistral. Nothing of `transformers` is imported.
+"""Weights and configs from and to `transformers`, family by family. Nothing of `transformers` is imported.
 
 Ours: the state dict of a `Model` and the Config of its architecture, the transformer.
-Theirs: the state dict of `GPT2LMHeadModel`, `LlamaForCausalLM` or `MistralForCausalLM`, and its config as a mapping
-(``config.to_dict()``). Whole folders are read and written by `harness.models.huggingface.folder`.
+Theirs: the state dict of `GPT2LMHeadModel`, `LlamaForCausalLM`, …, and its config as a mapping (``config.to_dict()``).
+Whole folders are read and written by `harness.models.huggingface.folder`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 from harness.config import plugin_config, to_mapping
 from harness.errors import UserError, suggest
 from harness.models.huggingface.family import OUR_HEAD, OUR_TOKENS, THEIR_HEAD, Family
+from harness.models.huggingface.gemma2 import GEMMA2
 from harness.models.huggingface.gpt2 import GPT2
 from harness.models.huggingface.llama import LLAMA
 from harness.models.huggingface.mistral import MISTRAL
+from harness.models.huggingface.qwen2 import QWEN2
 
 if TYPE_CHECKING:
     import torch
 
 Tensors = Mapping[str, "torch.Tensor"]
 
-#: What can be told both ways, by their `model_type`. Of several that compute the same, the first is written.
-FAMILIES: dict[str, Family] = {"gpt2": GPT2, "llama": LLAMA, "mistral": MISTRAL}
+#: What can be told both ways, by their `model_type`. Of several that compute the same, the first is written, and of
+#: several that fit, the first has the names: one that asks for more stands before one that asks for less.
+FAMILIES: dict[str, Family] = {"gpt2": GPT2, "gemma2": GEMMA2, "llama": LLAMA, "mistral": MISTRAL, "qwen2": QWEN2}
 
 
 def config_from_transformers(theirs: Mapping[str, Any]) -> Any:
@@ -48,8 +51,9 @@ def config_to_transformers(config: Any, vocabulary: int) -> dict[str, Any]:
         different = next((name for name in here if here[name] != there.get(name)), None)
         if different is None:
             return theirs
+        told = different if config.pattern else different.removeprefix("blocks[0].")
         differences.append(
-            f"architecture.{different}={here[different]} is {there.get(different)} in its {theirs['model_type']}"
+            f"architecture.{told}={here[different]} is {there.get(different)} in its {theirs['model_type']}"
         )
     raise UserError(f"This architecture cannot be told to transformers: {', and '.join(differences)}.")
 
@@ -115,20 +119,34 @@ def _families(config: Any) -> list[Family]:
 
 
 def _parts(config: Any, kinds: Iterable[str]) -> dict[str, str | None]:
-    return {kind: getattr(getattr(config, kind, None), "name", None) for kind in kinds}
+    chosen = {kind: getattr(config, kind, None) for kind in kinds}
+    return {kind: getattr(value, "name", value) for kind, value in chosen.items()}
 
 
 def _computes(config: Any) -> dict[str, Any]:
-    """What determines the logits, flat, with the options that stand for others resolved."""
-    values = {name: value for name, value in _flat(to_mapping(config), "") if name.split(".")[-1] not in _NO_MATTER}
+    """What determines the logits, flat and layer by layer, with the options that stand for others resolved."""
+    blocks = {f"blocks[{layer}]": _block(block) for layer, block in enumerate(config.layer_blocks())}
+    whole = {**to_mapping(config), "final_norm": config.ends_normed, **blocks}
+    left_out = ("attention", "feedforward", "blocks", "pattern")
+    values = _flat({name: value for name, value in whole.items() if name not in left_out}, "")
+    return {name: value for name, value in values if name.split(".")[-1] not in _NO_MATTER}
+
+
+def _block(block: Any) -> dict[str, Any]:
+    attention, feedforward, width = block.attention, block.feedforward, block.width
+    channels = attention.head_width(width)
     resolved = {
-        "attention.channels": config.attention.head_width(config.width),
-        "attention.key_value_heads": config.attention.shared_heads,
-        "feedforward.hidden": config.feedforward.hidden_width(config.width),
-        "feedforward.multiple": None,
-        "feedforward.rounding": None,
+        "channels": channels,
+        "key_value_heads": attention.shared_heads,
+        "out_bias": attention.biased_out,
+        "scale": channels**-0.5 if attention.scale is None else attention.scale,
     }
-    return {**values, **resolved}
+    hidden = {"hidden": feedforward.hidden_width(width), "multiple": None, "rounding": None}
+    return {
+        "attention": {**to_mapping(attention), **resolved},
+        "feedforward": {**to_mapping(feedforward), **hidden},
+        "norm": to_mapping(block.norm),
+    }
 
 
 def _flat(values: Mapping[str, Any], at: str) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,9 @@ class Row:
 class Family:
     """A model type of theirs.
 
-    parts: the plugins that it is made of, by kind. positions: their option for the longest sequence. prefix: of every
-    name but the head's; tokens: their embedding table. values, config: between their config and the values of ours.
+    parts: the plugins that it is made of, by kind, and options that its tensors are there for. positions: their option
+    for the longest sequence. prefix: of every name but the head's; tokens: their embedding table. values, config:
+    between their config and the values of ours.
     rows: every tensor.
     """
 
@@ -53,6 +54,31 @@ def refuse(theirs: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     for name, only in options.items():
         if theirs.get(name, only) != only:
             raise UserError(f"{theirs['model_type']} with {name}={theirs[name]} has no counterpart here, only {only}.")
+
+
+def windows(window: int | None, kinds: Sequence[str], attention: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of ours for layers of their kinds, of which those named sliding_attention see a window of so many
+    places. attention: the values of all of them.
+
+    Raises UserError for another kind than this and full_attention.
+    """
+    local = {"sliding_attention": True, "full_attention": False}
+    for kind in kinds:
+        if kind not in local:
+            raise UserError(f"A layer of {kind} has no counterpart here, only {' and '.join(local)}.")
+    if len(set(kinds)) == 1:
+        return {"attention": {**attention, "window": window if local[kinds[0]] else None}}
+    names = ["local" if local[kind] else "global" for kind in kinds]
+    period = next(n for n in range(1, len(names) + 1) if all(names[i] == names[i % n] for i in range(len(names))))
+    blocks = {"local": {"attention": {"window": window}}, "global": {}}
+    return {"attention": attention, "blocks": blocks, "pattern": names[:period]}
+
+
+def layer_types(config: Any) -> dict[str, Any]:
+    """Their options of our layers' windows, of which they know but one."""
+    found = [block.attention.window for block in config.layer_blocks()]
+    kinds = ["full_attention" if window is None else "sliding_attention" for window in found]
+    return {"layer_types": kinds, "sliding_window": next((window for window in found if window), None)}
 
 
 def activation(name: str) -> str:

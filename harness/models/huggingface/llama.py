@@ -72,7 +72,7 @@ def config(ours: Any) -> dict[str, Any]:
 
 
 #: Theirs to ours, within a layer.
-_NAMES = {
+NAMES = {
     "input_layernorm": "attention_norm",
     "self_attn.q_proj": "attention.queries",
     "self_attn.k_proj": "attention.keys",
@@ -85,12 +85,14 @@ _NAMES = {
 }
 
 
-def _rows(config: Any) -> Iterator[Row]:
+def rows(config: Any, names: Mapping[str, str] = NAMES) -> Iterator[Row]:
+    """names: of theirs to ours, within a layer."""
     biased = {"attention": config.attention.bias, "feedforward": config.feedforward.bias}
     yield Row("model.embed_tokens.weight", (OUR_TOKENS,))
     for layer in range(config.layers):
-        for theirs, ours in _NAMES.items():
-            for kind in ("weight", "bias") if biased.get(ours.split(".")[0]) else ("weight",):
+        for theirs, ours in names.items():
+            has = config.attention.biased_out if ours == "attention.out" else biased.get(ours.split(".")[0])
+            for kind in ("weight", "bias") if has else ("weight",):
                 yield Row(f"model.layers.{layer}.{theirs}.{kind}", (f"body.blocks.{layer}.{ours}.{kind}",))
     yield Row("model.norm.weight", ("body.norm.weight",))
     if not config.head.tied:
@@ -110,5 +112,5 @@ LLAMA = Family(
     tokens="model.embed_tokens.weight",
     values=values,
     config=config,
-    rows=_rows,
+    rows=rows,
 )
