@@ -236,6 +236,11 @@ class RunConfig(Config):
             )
 
     @property
+    def extra_tokens(self) -> tuple[str, ...]:
+        """The names of its method's own tokens."""
+        return tuple(self.method.extra_tokens()) if self.method else ()
+
+    @property
     def step_tokens(self) -> int:
         """Tokens that the model sees in one optimizer step."""
         rows = self.method.rows() if self.method else 1

@@ -6,8 +6,8 @@ all ranks) before the first backward, so that masked and answer-only losses come
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from harness.config import PluginConfig, option
@@ -29,7 +29,8 @@ SEQUENCES, EXAMPLES, PACKED = "sequences", "examples", "packed"
 class Setting:
     """What a method is built in.
 
-    tokenizer: a `Tokenizer`. template: how examples are written out (data.template). sequence_length: tokens of a
+    tokenizer: a `Tokenizer`. extra: the numbers of the tokens that the method's Config names, which are in the model's
+    vocabulary and in no text. template: how examples are written out (data.template). sequence_length: tokens of a
     batch's row. frozen: role of a parent to its `Model`, in eval mode, on the training device, without gradients.
     log_probabilities: role of a parent to a function of the sources_B and numbers_B of `Sequences`, which looks up the
     log-probability of each answer under it, in nats, float64 (rows, answers): computed once for all runs that ask for
@@ -43,6 +44,7 @@ class Setting:
     frozen: Callable[[str], Any] | None = None
     log_probabilities: Callable[[str], LogProbabilities] | None = None
     examples: Callable[[Sequence[int], Sequence[int]], list[Example]] | None = None
+    extra: Mapping[str, int] = field(default_factory=dict)
 
 
 #: sources_B and numbers_B of preferences to logp_BA, float64, nats: a row for each, a column for each answer.
@@ -95,6 +97,14 @@ class MethodConfig(PluginConfig):
     def asks(self) -> frozenset[type[Condition]]:
         """The kinds of visibility condition it asks the body for."""
         return frozenset({Causal})
+
+    def writes(self) -> bool:
+        """Whether its model goes on with a text, token by token."""
+        return self.head == "language_model" and Causal in self.asks()
+
+    def extra_tokens(self) -> tuple[str, ...]:
+        """Tokens of its own, which stand for no text, such as ``[MASK]``, by the name that tokenizers have for them."""
+        return ()
 
     def cut(self) -> str:
         """How places are cut out of the shards."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -18,7 +19,8 @@ class Tokenizer(Protocol):
     One may have more, which scoring and export ask for. ``start``: the token that stands before an empty context, where
     it is not the end; ``opening``: tokens that stand before every other context; ``export(folder)``: writes what
     `transformers.AutoTokenizer` opens and encodes alike; ``chat(turns, asks) → text``: a conversation as its chat
-    template writes it, with what asks for an answer behind it or without.
+    template writes it, with what asks for an answer behind it or without; ``begins_word(token) → bool``, where words
+    begin otherwise than with a space in the token's text.
     """
 
     size: int  #: tokens in the vocabulary, special ones included
@@ -49,6 +51,11 @@ class TokenizerConfig(PluginConfig):
         """What determines its vocabulary beside the corpus: its options, and the content of what it is read from."""
         return json.dumps({**to_mapping(self), "results_version": self.results_version}, sort_keys=True)
 
+    def special(self, name: str) -> int | None:
+        """The number of a token of its own that stands for no text, such as ``[MASK]``; None: it has none of the name,
+        as all have that know text and the end alone."""
+        return None
+
     def of_run(self, folder: Path) -> Self:
         """The same config where what it is read from may be gone, and `folder` holds what `save` wrote."""
         return self
@@ -60,3 +67,16 @@ class TokenizerConfig(PluginConfig):
     def load(self, folder: Path) -> Any:
         """What `save` wrote."""
         raise NotImplementedError
+
+
+def extra_tokens(tokenizer: TokenizerConfig, size: int, names: Sequence[str]) -> dict[str, int]:
+    """The numbers of a method's own tokens: the tokenizer's, where it has such a token, and otherwise those behind the
+    `size` tokens of its vocabulary, in order."""
+    behind = itertools.count(size)
+    known = {name: tokenizer.special(name) for name in names}
+    return {name: next(behind) if token is None else token for name, token in known.items()}
+
+
+def vocabulary_with(size: int, extra: Mapping[str, int]) -> int:
+    """Tokens of a model that knows a tokenizer's `size` and a method's own."""
+    return max([size, *(token + 1 for token in extra.values())])

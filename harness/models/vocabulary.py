@@ -3,7 +3,7 @@ Vocabulary Transfer for Language Model Compression")."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -46,6 +46,21 @@ def transferred(old_VC: torch.Tensor, fresh_VC: torch.Tensor, origins: Sequence[
     for token, before in enumerate(origins):
         if before:
             rows_VC[token] = old_VC[list(before)].mean(dim=0)
+    return rows_VC
+
+
+def named(
+    rows_VC: torch.Tensor,
+    old_VC: torch.Tensor,
+    fresh_VC: torch.Tensor,
+    ours: Mapping[str, int],
+    theirs: Mapping[str, int],
+) -> torch.Tensor:
+    """Rows in which a method's own tokens have the old rows of the same name, and others their fresh start, whatever
+    stood at their numbers. ours, theirs: numbers by name."""
+    rows_VC = rows_VC.clone()
+    for name, token in ours.items():
+        rows_VC[token] = old_VC[theirs[name]] if name in theirs else fresh_VC[token]
     return rows_VC
 
 

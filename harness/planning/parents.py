@@ -222,6 +222,9 @@ def _check_continue(
         for key, pair in flat_difference(getattr(ours, part), getattr(theirs, part)).items()
     }
     differs |= {key: pair for key in HELD_DATA if (pair := (_at(ours, key), _at(theirs, key))) and pair[0] != pair[1]}
+    tokens = [", ".join(one.extra_tokens) or None for one in (ours, theirs)]
+    if not differs and tokens[0] != tokens[1]:
+        differs["the objective's set of own tokens"] = (tokens[0], tokens[1])
     if not differs and vocabulary != run.vocabulary:
         differs["vocabulary"] = (vocabulary, run.vocabulary)
     for key, (here, there) in differs.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from harness.files import CHECKSUMS, checksum
 from harness.identity import identity, run_id
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.interfaces.method import AlignmentConfig, MethodConfig
+from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
 from harness.models.counting import Account, account
 from harness.planning.layout import check_layout
 from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents
@@ -133,16 +134,22 @@ def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | No
 
 
 def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
-    """The model's vocabulary: its own, or the tokenizer's. Raises ConfigError where its own is smaller."""
+    """The model's vocabulary: its own, or the tokenizer's and the method's tokens. Raises ConfigError where its own is
+    smaller."""
     known = config.tokenizer.vocabulary()
     size = int(known if known is not None else dataset(config, inherited=inherited).tokenizer.size)
+    size = vocabulary_with(size, extra_tokens(config.tokenizer, size, config.extra_tokens))
     asked = config.architecture.vocabulary
     if asked is not None and asked < size:
         raise ConfigError(
-            f"architecture.vocabulary={asked} is smaller than the tokenizer's {size}. "
+            f"architecture.vocabulary={asked} is smaller than the tokenizer's {size}{_with(config.extra_tokens)}. "
             f"Set it to null, which means the tokenizer's, or to at least {size}."
         )
     return int(asked or size)
+
+
+def _with(names: Sequence[str]) -> str:
+    return f", with the objective's own {', '.join(names[:3])}{', …' if len(names) > 3 else ''}" if names else ""
 
 
 def _fits(config: RunConfig) -> None:
@@ -165,7 +172,7 @@ def _fits(config: RunConfig) -> None:
             f"{chosen} needs the head {method.head}, and architecture={architecture.name} has {has}: say "
             f"architecture/head={method.head}."
         )
-    if config.watch.sample_every and method.head != "language_model":
+    if config.watch.sample_every and not method.writes():
         raise ConfigError(f"{chosen} makes a model that writes no text: say watch.sample_every=null.")
     if method.likelihood is None and config.suite is not None:
         raise ConfigError(f"{chosen} makes a model that gives no likelihoods: say suite=null.")

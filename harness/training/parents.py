@@ -13,7 +13,8 @@ from harness.errors import UserError
 from harness.files import is_whole
 from harness.identity import flat_difference
 from harness.interfaces.method import Setting
-from harness.models.vocabulary import grown, origins, same_tokens, tables, transferred
+from harness.interfaces.tokenizer import extra_tokens
+from harness.models.vocabulary import grown, named, origins, same_tokens, tables, transferred
 from harness.rundir import RunDir
 from harness.training.device import device_of
 from harness.training.job import Parent, TrainingJob
@@ -63,15 +64,31 @@ def start_from(job: TrainingJob, model: Model) -> list[str]:
     fresh, new = model.state_dict(), job.dataset.tokenizer
     weights = {name: tensor for name, tensor in weights.items() if name in fresh or not name.startswith(HEADS)}
     names = tables(model, job.vocabulary) & weights.keys()
+    own, before = _own_tokens(job), dict(weights)
     if old is None or same_tokens(old, new):
         weights |= {name: grown(weights[name], fresh[name]) for name in names}
     else:
         of = origins(new, old)
         weights |= {name: transferred(weights[name], fresh[name], of) for name in names}
+    behind = {name: token for name, token in own.items() if token >= new.size}
+    of_parent = _tokens_of(parent, old)
+    weights |= {name: named(weights[name], before[name], fresh[name], behind, of_parent) for name in names}
     missing, unexpected = model.load_state_dict(weights, strict=False)
     assert not unexpected
     assert all(name.startswith(HEADS) for name in missing)
     return missing
+
+
+def _own_tokens(job: TrainingJob) -> dict[str, int]:
+    """The numbers of the method's own tokens."""
+    return extra_tokens(job.config.tokenizer, job.dataset.tokenizer.size, job.config.extra_tokens)
+
+
+def _tokens_of(parent: Parent, tokenizer: Any) -> dict[str, int]:
+    """Those of a parent's method. A folder has no other tokens than its tokenizer's."""
+    from harness.training.train import own_tokens
+
+    return own_tokens(RunDir(parent.path), tokenizer.size) if parent.step is not None else {}
 
 
 def _say_which_heads(parent: Parent, differs: dict[str, Any], ours: frozenset[str], theirs: frozenset[str]) -> None:
@@ -91,6 +108,7 @@ def setting(job: TrainingJob, told: Callable[[int, int], None] = lambda done, to
     data = job.config.data
     return Setting(
         tokenizer=job.dataset.tokenizer,
+        extra=_own_tokens(job),
         template=data.template,
         attend_across_documents=data.attend_across_documents,
         sequence_length=data.sequence_length,

@@ -36,6 +36,9 @@ class HuggingFace(TokenizerConfig):
     def fingerprint(self) -> str:
         return f"{self.train(()).fingerprint()} {self.results_version}"
 
+    def special(self, name: str) -> int | None:
+        return self.train(()).special(name)
+
     def of_run(self, folder: Path) -> Self:
         return replace(self, folder=str(folder), end=None)
 

@@ -16,6 +16,10 @@ from harness.files import read_json, write_atomic
 from harness_plugins.tokenizer.huggingface.template import ChatTemplate, template_of
 
 TOKENIZER, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
+#: Tokens that folders may call otherwise, and the role by which these name them.
+ROLES = {"[MASK]": "mask_token"}
+#: What a piece begins with at the beginning of a word: SentencePiece's space, and spaces as bytes are written.
+SPACES = ("\u2581", " ", "\u0120", "\u010a", "\u0109")
 #: Where older folders name their special tokens, and where those without settings do.
 SPECIAL, MODEL = "special_tokens_map.json", "config.json"
 
@@ -40,6 +44,7 @@ class FolderTokenizer:
         self.end, self.start = end, start
         self.opening = tokenizer.encode("").ids[:1] if tokenizer.encode("").ids[:1] == [start] else []
         self._tokenizer, self._files = tokenizer, dict(files)
+        self._within = getattr(tokenizer.model, "continuing_subword_prefix", None)
         if chat is not None:
             self.chat = chat
 
@@ -52,6 +57,16 @@ class FolderTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """Special tokens are passed over."""
         return self._tokenizer.decode([token for token in tokens if token != self.end])
+
+    def begins_word(self, token: int) -> bool:
+        piece = self._tokenizer.id_to_token(token) or ""
+        return not piece.startswith(self._within) if self._within else piece.startswith(SPACES)
+
+    def special(self, name: str) -> int | None:
+        """As `TokenizerConfig` has it."""
+        settings = json.loads(self._files[SETTINGS])
+        found = self._tokenizer.token_to_id(_named(settings, ROLES.get(name, "")) or name)
+        return None if found is None else int(found)
 
     def fingerprint(self) -> str:
         """A hash of the content."""

@@ -1,0 +1,95 @@
+"""The cross-entropy of chosen tokens given all others, in nats (Devlin et al. 2019, "BERT", §3.1 and A.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness.data.stream import positions_within
+from harness.interfaces.batch import Batch, Randomness, Sequences
+from harness.interfaces.method import Setting
+from harness.interfaces.visibility import Full, SameDocument, Visibility
+from harness.models.cross_entropy import cross_entropy
+from harness_plugins.objective.mlm import MASK
+
+if TYPE_CHECKING:
+    from harness_plugins.objective.mlm import MlmConfig
+
+
+class MaskedLanguageModelling:
+    """−Σ log p(token | what is seen of its row), over the chosen tokens.
+
+    Of the chosen most are hidden, some are replaced by any token of text, and the rest stays as it is. The end and a
+    method's own tokens are never chosen and never replace another: they are no text.
+    """
+
+    def __init__(self, config: MlmConfig, setting: Setting) -> None:
+        self.config, self.attend_across_documents = config, setting.attend_across_documents
+        tokenizer, self.mask = setting.tokenizer, setting.extra[MASK]
+        self.no_text = np.array([tokenizer.end, *setting.extra.values()])
+        self.text = np.setdiff1d(np.arange(tokenizer.size), self.no_text)
+        if config.whole_words:
+            self.begins_V, self.ends_V = _borders(tokenizer, setting.extra.values())
+
+    def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
+        tokens_BT, documents_BT = sequences.tokens_BS[:, :-1], sequences.documents_BS[:, :-1]
+        rows = zip(tokens_BT, documents_BT, sequences.places_B.tolist(), strict=True)
+        corrupted = [self._corrupted(tokens_T, documents_T, randomness(place)) for tokens_T, documents_T, place in rows]
+        batch = Batch(
+            inputs_BT=torch.from_numpy(np.stack([inputs_T for inputs_T, _ in corrupted])),
+            targets_BT=torch.from_numpy(tokens_BT.copy()),
+            weights_BT=torch.from_numpy(np.stack([np.float32(chosen_T) for _, chosen_T in corrupted])),
+            places_B=torch.from_numpy(sequences.places_B),
+        )
+        if not self.attend_across_documents:
+            batch.documents_BT = torch.from_numpy(documents_BT.copy())
+            batch.positions_BT = torch.from_numpy(positions_within(documents_BT))
+        return batch
+
+    def _corrupted(
+        self, tokens_T: np.ndarray, documents_T: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A row as it is shown, and which of its tokens are chosen."""
+        length, config = len(tokens_T), self.config
+        draws_T, fates_T, others_T = rng.random(length), rng.random(length), rng.choice(self.text, length)
+        units_T = self._words(tokens_T, documents_T) if config.whole_words else np.arange(length)
+        chosen_T = (draws_T[units_T] < config.rate) & ~np.isin(tokens_T, self.no_text)
+        replaced_T = np.where(fates_T < config.masked + config.random, others_T, tokens_T)
+        shown_T = np.where(fates_T < config.masked, self.mask, replaced_T)
+        return np.where(chosen_T, shown_T, tokens_T), chosen_T
+
+    def _words(self, tokens_T: np.ndarray, documents_T: np.ndarray) -> np.ndarray:
+        """The number of each token's word in its row, from 0; the end token is one of its own."""
+        is_text_T = ~np.isin(tokens_T, self.no_text)
+        begins_T = self.begins_V[tokens_T] | ~is_text_T
+        begins_T[1:] |= self.ends_V[tokens_T[:-1]] | ~is_text_T[:-1] | (documents_T[1:] != documents_T[:-1])
+        begins_T[:1] = True
+        words_T: np.ndarray = np.cumsum(begins_T) - 1
+        return words_T
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        return {"mlm": float(batch.weights_BT.sum())}
+
+    def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        visibility = Visibility((Full(),))
+        if batch.documents_BT is not None:
+            visibility = visibility & SameDocument(batch.documents_BT)
+        output = model.body(batch.inputs_BT, positions_BT=batch.positions_BT, visibility=visibility)
+        head = model.heads["language_model"]
+        nats = cross_entropy(head, output.hidden_BTC, batch.targets_BT, batch.weights_BT, self.config.logits_chunk)
+        auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}
+        return {"mlm": nats, **auxiliary}
+
+
+def _borders(tokenizer: Any, extra: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Of each token whether a word begins with it, and whether one begins behind it: at a space, unless the tokenizer
+    itself says where its words begin."""
+    size = max([tokenizer.size, *(token + 1 for token in extra)])
+    texts = [tokenizer.decode([token]) for token in range(tokenizer.size)]
+    begins = getattr(tokenizer, "begins_word", lambda token: texts[token][:1].isspace())
+    begins_V, ends_V = np.zeros((2, size), dtype=bool)
+    begins_V[: tokenizer.size] = [begins(token) for token in range(tokenizer.size)]
+    ends_V[: tokenizer.size] = [text[-1:].isspace() for text in texts]
+    return begins_V, ends_V
