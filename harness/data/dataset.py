@@ -210,13 +210,13 @@ def prepare(config: RunConfig, progress: Progress | None = None, inherited: Path
     loaded = []
     for source in sources:
         made = shards(source.corpus, tokenizer, key, share, progress or (lambda done, total: None), template)
-        if not made.train.tokens:
+        if not made.train.tokens and config.method:  # what is not trained is scored on what is held out
             raise UserError(
                 f"corpus {source.name} has no text to train on: it is empty, or data.held_out={share} keeps all of it "
                 "for the examination. Give it more text, or hold less of it out."
             )
         loaded.append(Loaded(source, made))
-    method = config.method or MethodConfig()  # a run that is not trained is scored on what is held out
+    method = config.method or MethodConfig()
     cut = Cut(method.cut(), config.data.sequence_length, method.room())
     return Dataset(tokenizer, folder, loaded, cut, fingerprint(config, inherited), template, method.rows())
 

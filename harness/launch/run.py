@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from harness import __version__
@@ -16,9 +17,11 @@ from harness.identity import code
 from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.launch.progress import Tokenising
 from harness.lease import LeaseLost
+from harness.planning.cost import seen
 from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir
+from harness.schema import RunConfig
 from harness.stored import stored_config
 from harness.training.fingerprint import followed
 from harness.training.job import TrainingJob
@@ -101,7 +104,9 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
     """Makes the run directory: config and manifest; training adds the tokenizer."""
     config = plan.config
     before, made_by = run.manifest() if resumes else {}, code(config)
-    digest = followed({"digest": before["code"]["digest"]} if before else {}, {"digest": made_by["digest"]})
+    was = before.get("code", {})
+    digests = followed(was.get("digests", {}), made_by["digests"])
+    digest = followed({"digest": was["digest"]} if was else {}, {"digest": made_by["digest"]})
     run.path.mkdir(parents=True, exist_ok=True)
     run.write_json("config.json", to_mapping(config))
     run.update_manifest(
@@ -112,7 +117,7 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
         state="new",
         harness=__version__,
         identity=plan.identity,
-        code={**made_by, **digest},
+        code={**made_by, **digest, "digests": digests},
         fingerprint=before.get("fingerprint", {}),  # training adds that of the device that it finds itself on
         model={
             "parameters": plan.account.total,
@@ -138,14 +143,10 @@ def _likelihood(plan: Plan) -> str | None:
 
 
 def _budget(plan: Plan) -> dict[str, Any]:
-    data = plan.dataset()
-    epochs = data.epochs(plan.tokens)
     return {
         "steps": plan.steps,
         "tokens": plan.tokens,
-        "unique_tokens": data.distinct(plan.tokens),
-        "epochs": max(epochs.values()),
-        "sources": {name: {"unique_tokens": n, "epochs": epochs[name]} for name, n in data.unique_tokens.items()},
+        **seen(plan),
         "flops": plan.flops,
         "flops_6nd": plan.flops_6nd,
         "own_steps": plan.own_steps,
@@ -167,13 +168,18 @@ def held_out_of(run: RunDir, suite: SuiteConfig) -> Sequence[HeldOut]:
     has changed since: what is held out now may have been trained on. An imported run was trained on none of it here."""
     if not suite.needs_held_out():
         return []
-    config = stored_config(run)
-    config = replace(config, tokenizer=config.tokenizer.of_run(run.path / "tokenizer"))
-    identity = run.manifest()["identity"]
-    held_out_by, inherited = identity.get("data"), run.path / "tokenizer" if "tokenizer" in identity else None
+    config, inherited = as_carried_out(run)
+    held_out_by = run.manifest()["identity"].get("data")
     if held_out_by and data_fingerprint(config, inherited) != held_out_by:
         raise UserError(
             f"The corpus of run {run.id} is not what it was when the run was trained, so what is held out now may have "
             f"been trained on. Score it with a suite of its own documents, or bring the corpus back."
         )
     return dataset(config, inherited=inherited).held_out
+
+
+def as_carried_out(run: RunDir) -> tuple[RunConfig, Path | None]:
+    """A run's config with the tokenizer that it keeps, and the folder of that where it was a parent's."""
+    config, kept = stored_config(run), run.path / "tokenizer"
+    inherited = kept if "tokenizer" in run.manifest()["identity"] else None
+    return replace(config, tokenizer=config.tokenizer.of_run(kept)), inherited

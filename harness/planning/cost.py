@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.models.counting import Account, account, inference_memory
 from harness.models.memory import Step, TrainingMemory, training_memory
-from harness.planning.plan import ASSUMED_MFU, Plan, vocabulary_of
+from harness.planning.plan import ASSUMED_MFU, Plan, resolve, vocabulary_of
 from harness.planning.trained import adapter_counts, trained_parameters, training_flops
 from harness.schema import RunConfig
 
@@ -16,7 +16,7 @@ from harness.schema import RunConfig
 def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
     """One line of `harness plan`. memory_bytes: the most that a step holds at once, on one device.
     own_flops, hours: without what is continued from another run."""
-    config, data = plan.config, plan.dataset()
+    config, read = plan.config, seen(plan)
     memory = _most_memory(config, plan.vocabulary)
     return {
         "run": plan.id,
@@ -25,8 +25,8 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
         "trained": plan.trained,
         "steps": plan.steps,
         "tokens": plan.tokens,
-        "unique_tokens": data.distinct(plan.tokens),
-        "epochs": max(data.epochs(plan.tokens).values()),
+        "unique_tokens": read["unique_tokens"],
+        "epochs": read["epochs"],
         "flops": plan.flops,
         "flops_6nd": plan.flops_6nd,
         "own_steps": plan.own_steps,
@@ -35,6 +35,17 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
         "memory_bytes": memory,
         "hours": plan.hours(flops_per_second),
     }
+
+
+def seen(plan: Plan) -> dict[str, Any]:
+    """What a run reads of its corpus: distinct tokens, epochs of the source that it reads most often, and both by
+    source. A run that only quantizes is scored on its corpus at most, and one that is too small to train on will do."""
+    if plan.config.method is None:
+        return {"unique_tokens": 0, "epochs": 0.0, "sources": {}}
+    data = plan.dataset()
+    epochs = data.epochs(plan.tokens)
+    sources = {name: {"unique_tokens": n, "epochs": epochs[name]} for name, n in data.unique_tokens.items()}
+    return {"unique_tokens": data.distinct(plan.tokens), "epochs": max(epochs.values()), "sources": sources}
 
 
 def machine_rate(config: RunConfig) -> tuple[float, str]:
@@ -47,11 +58,17 @@ def machine_rate(config: RunConfig) -> tuple[float, str]:
 
 
 def description(config: RunConfig) -> dict[str, Any]:
-    """The model by part, in totals, FLOPs for each token, and memory. Nothing is built."""
-    vocabulary, length = vocabulary_of(config), config.data.sequence_length
+    """The model by part, in totals, FLOPs for each token, and memory. Nothing is built. A run with parents is resolved
+    first: it may have its architecture and its tokenizer from there. Raises ConfigError where it cannot start so."""
+    if any(config.parents.values()):
+        plan = resolve(config)
+        config, vocabulary = plan.config, plan.vocabulary
+    else:
+        vocabulary = vocabulary_of(config)
+    length = config.data.sequence_length
     model = account(config.architecture, vocabulary, length)
-    training = _training_memory(config, vocabulary)
     inference = inference_memory(config.architecture, vocabulary, config.trainer.precision)
+    weights = "inference_bytes_of_weights" + ("_before_quantization" if config.quantizer else "")
     return {
         "parts": [_part(part) for part in model.parts],
         "vocabulary": vocabulary,
@@ -61,6 +78,15 @@ def description(config: RunConfig) -> dict[str, Any]:
         "active_parameters": model.active,
         "trained_parameters": trained_parameters(config, vocabulary, model.total),
         "forward_flops_per_token": model.forward_flops,
+        **(_of_training(config, vocabulary, model) if config.method else {}),
+        weights: inference.weights,
+        "inference_bytes_of_cache_per_token": inference.cache_per_token,
+    }
+
+
+def _of_training(config: RunConfig, vocabulary: int, model: Account) -> dict[str, Any]:
+    training = _training_memory(config, vocabulary)
+    return {
         "training_flops_per_token": training_flops(config, vocabulary, model),
         "training_flops_per_token_by_6N": model.six_n(model.active_non_embedding),
         "training_bytes": training.peak,
@@ -69,8 +95,6 @@ def description(config: RunConfig) -> dict[str, Any]:
         "training_bytes_of_optimizer": training.optimizer,
         "training_bytes_of_copies": training.copies,
         "training_bytes_of_activations": training.activations,
-        "inference_bytes_of_weights": inference.weights,
-        "inference_bytes_of_cache_per_token": inference.cache_per_token,
     }
 
 

@@ -15,10 +15,10 @@ from harness.data.dataset import form_of
 from harness.files import checksum, read_json, write_json
 from harness.interfaces.analysis import Finding
 from harness.interfaces.corpus import DOCUMENTS
+from harness.launch.run import as_carried_out
 from harness.planning.plan import dataset
 from harness.reports.style import size
 from harness.rundir import RunDir
-from harness.schema import RunConfig
 from harness.stored import stored_config
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ HELD_OUT, PAIRS = "held_out_", "pairs_"
 #: What can choose between two texts without reading them.
 CHOOSERS = ("fewer tokens", "more tokens", "frequent tokens", "rare tokens")
 CONFIDENCE = 0.95
-FORMAT = 3  #: of baselines.json
+FORMAT = 4  #: of baselines.json
 
 
 def baselines_of(run: RunDir, folder: Path) -> Finding | None:
@@ -49,7 +49,7 @@ def baselines_of(run: RunDir, folder: Path) -> Finding | None:
     of = [FORMAT, run.id, budget, {name: checksum(path) for name, path in sorted(samples.items())}]
     kept = read_json(file) if file.exists() else {}
     if kept.get("of") != of:
-        kept = {"of": of, **_compared(config, budget, task, samples)}
+        kept = {"of": of, **_compared(run, budget, task, samples)}
         write_json(file, kept)
     return _finding(run, kept["rows"], kept["pairs"])
 
@@ -102,10 +102,11 @@ def _chance(columns: dict[str, list[Any]]) -> float:
 # ---------------------------------------------------------------------------------------- counting
 
 
-def _compared(config: RunConfig, budget: int, task: str, samples: dict[str, Path]) -> dict[str, list[Row]]:
+def _compared(run: RunDir, budget: int, task: str, samples: dict[str, Path]) -> dict[str, list[Row]]:
     from harness.scoring.ngram import baselines
 
-    data = dataset(config)
+    config, inherited = as_carried_out(run)
+    data = dataset(config, inherited=inherited)
     stream = data.stream(config.with_seeds().seeds.data or 0)
     unigram, *models = baselines(seen(stream, budget // data.sequence_length), data.tokenizer)
     pairs = [name for name in sorted(samples) if name.startswith(PAIRS)]

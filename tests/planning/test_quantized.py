@@ -8,7 +8,7 @@ import pytest
 from harness.composition import run_config
 from harness.config import ConfigError, from_mapping, to_mapping
 from harness.files import new_folder, write_json
-from harness.planning.cost import cost
+from harness.planning.cost import cost, description, seen
 from harness.planning.plan import Plan, resolve
 from harness.planning.reuse import decide
 from harness.rundir import RunDir
@@ -30,6 +30,18 @@ def plan(tmp_path: Path) -> Any:
 @pytest.fixture
 def parent(plan: Any) -> Plan:
     return plan(*PARENT)
+
+
+def stored(plan: Plan) -> RunDir:
+    """A finished run, as far as others look at one."""
+    run = RunDir(Path(plan.config.runs) / plan.id)
+    write_json(run.path / "config.json", to_mapping(plan.config))
+    budget, model = {"steps": plan.steps}, {"vocabulary": plan.vocabulary}
+    result = {"steps": plan.steps}
+    run.update_manifest(state="finished", identity=plan.identity, budget=budget, model=model, result=result)
+    with new_folder(run.checkpoint(plan.steps)) as folder:
+        (folder / "weights").write_text("1")
+    return run
 
 
 def quantized(plan: Any, parent: Plan, *overrides: str) -> Plan:
@@ -110,12 +122,7 @@ def test_what_is_quantized_already_is_not_quantized_again(plan: Any, parent: Pla
 
 def test_it_is_nothing_to_continue(plan: Any, parent: Plan):
     first = quantized(plan, parent)
-    run = RunDir(Path(first.config.runs) / first.id)
-    write_json(run.path / "config.json", to_mapping(first.config))
-    budget, model = {"steps": 0}, {"vocabulary": first.vocabulary}
-    run.update_manifest(state="finished", identity=first.identity, budget=budget, model=model, result={"steps": 0})
-    with new_folder(run.checkpoint(0)) as folder:
-        (folder / "weights").write_text("1")
+    stored(first)
     with pytest.raises(ConfigError, match="a quantized or an imported run has weights only"):
         plan(*PARENT, f"parents.continue={first.id}")
     assert plan(*PARENT, f"parents.init={first.id}").parents["init"].identity == f"{first.id}@0"
@@ -137,3 +144,23 @@ def test_one_whose_checkpoint_is_damaged_is_made_again(plan: Any, parent: Plan):
         (folder / "weights").write_text("1")
     (folder.parent / "step-00000000" / "weights").write_text("2")
     assert decide(found).action == "train"
+
+
+def test_what_is_described_is_what_would_be_made(plan: Any, parent: Plan):
+    run = stored(parent)
+    found = description(run_config([*SMALL, *INT8, f"runs={parent.config.runs}", f"parents.init={run.id}"]))
+    assert (found["parameters"], found["sequence_length"]) == (parent.account.total, 32)
+    assert (found["vocabulary"], found["trained_parameters"]) == (parent.vocabulary, 0)
+    assert not [key for key in found if key.startswith("training")], "nothing is trained"
+    with pytest.raises(ConfigError, match=r"parents\.init=nobody: There is no run nobody"):
+        description(run_config([*SMALL, *INT8, "parents.init=nobody"]))
+
+
+def test_a_corpus_that_nothing_could_be_trained_on_will_do(plan: Any, parent: Plan, tmp_path: Path):
+    (tmp_path / "few.txt").write_text("a few words")
+    few = quantized(plan, parent, "corpus=text", f"corpus.path={tmp_path / 'few.txt'}")
+    assert seen(few) == {"unique_tokens": 0, "epochs": 0.0, "sources": {}}
+    assert cost(few, 1e12)["unique_tokens"] == 0
+    (tmp_path / "none.txt").write_text("")
+    none = quantized(plan, parent, "corpus=text", f"corpus.path={tmp_path / 'none.txt'}")
+    assert none.dataset().unique_tokens == {"text": 0}

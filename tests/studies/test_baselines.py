@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from harness.composition import run_config
-from harness.files import write_json
+from harness.config import to_mapping
+from harness.files import new_folder, write_json
 from harness.planning.plan import dataset
 from harness.rundir import RunDir
 from harness.scoring.ngram import baselines
-from harness.scoring.samples import write_samples
-from harness.studies.baselines import _on_pairs, _paired, _part, levels, seen
+from harness.scoring.samples import samples_path, write_samples
+from harness.studies.baselines import _compared, _on_pairs, _paired, _part, levels, seen
 
 
 @pytest.fixture
@@ -94,3 +95,23 @@ def test_chance_is_counted_from_the_choices_of_each_sample(tmp_path):
     row |= {"stderr": None, "n": 2, "likelihood": "causal"}
     write_json(run.path / "scores.json", [{**row, "checkpoint": step} for step in (1000, 900)])
     assert levels(run, None) == [{"task": "questions", "metric": "acc", "name": "chance", "value": (1 / 4 + 1 / 2) / 2}]
+
+
+def test_tokens_are_counted_with_the_tokenizer_that_the_run_was_trained_with(tmp_path):
+    """One that it took over from its parent, whose corpus was another: that of its own corpus would cut otherwise."""
+    for name in ("own", "parents"):
+        (tmp_path / f"{name}.txt").write_text(f"the {name} words and more of {name} " * 300)
+    words = ["experiment=tiny", "corpus=text", "tokenizer.size=270", "data.held_out=0"]
+    own, parents = (run_config([*words, f"corpus.path={tmp_path / name}.txt"]) for name in ("own", "parents"))
+    run = RunDir(tmp_path / "run")
+    write_json(run.path / "config.json", to_mapping(own))
+    run.update_manifest(identity={"tokenizer": "its checksum"})
+    with new_folder(run.path / "tokenizer") as folder:
+        dataset(parents).tokenizer.save(folder)
+    text = "the own words"
+    row = {"document": 0, "filter": "none", "prompt": "", "target": text, "responses": [], "choices": []}
+    write_samples(run, "held_out_text", 1, [{**row, "log_likelihoods": [-9.0], "metric.bits_per_byte": 1.0}])
+    found = _compared(run, 4096, "held_out_text", {"held_out_text": samples_path(run, "held_out_text", 1)})
+    told = next(row for row in found["rows"] if row["nats_per_token"] is not None)
+    tokens = told["bits_per_byte"] * math.log(2) * len(text) / told["nats_per_token"]
+    assert round(tokens) == len(dataset(parents).tokenizer.encode(text)) != len(dataset(own).tokenizer.encode(text))
