@@ -37,7 +37,7 @@ def evaluate(model: Any, method: Method, job: TrainingJob, between: Callable[[],
         between()
     loss, error = ratio(sums, counts) if sums else (None, None)
     tokens = int(sum(row[0] for row in counts))
-    found = {"held_out_loss": loss, "held_out_stderr": error, "held_out_tokens": tokens}
+    found: dict[str, Any] = {"held_out_loss": loss, "held_out_stderr": error, "held_out_tokens": tokens}
     told = _measured(measured) if any(measured) else {}
     if load.counts:
         told["largest_expert_load"] = {"value": load.largest(), "stderr": None, "n": load.places()}

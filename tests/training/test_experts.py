@@ -13,6 +13,7 @@ from harness.config import plugin_config
 from harness.launch.ranks import together
 from harness.rundir import RunDir
 from harness.schema import RunConfig
+from harness.training.job import Parent
 from harness.training.train import load_model, train
 
 STEPS = 12
@@ -169,3 +170,40 @@ def test_balanced_no_expert_gets_twice_its_share_of_held_out_text(tmp_path: Path
     assert largest["none"] > 2.5
     assert largest["balance loss"] < 2
     assert largest["bias"] < 2
+
+
+def test_an_adapter_leaves_the_bias_of_its_base_alone(whole: RunDir, text: Path):
+    of = replace(experts(text), adapter=plugin_config("adapter", "lora", "adapter"))
+    run, parent = run_dir(whole.path.parent / "adapted", of), Parent(whole.path, STEPS, f"{whole.id}@{STEPS}")
+    trained(replace(job(of, 4), parents={"init": parent}), run)
+    assert all(torch.equal(biases(run)[name], bias) for name, bias in biases(whole).items())
+    model, of_base = (load_model(run)[0].state_dict() for run in (run, whole))
+    expert = "body.blocks.0.feedforward.experts.0.gate.weight"
+    assert not torch.equal(model[expert], of_base[expert])
+
+
+@pytest.mark.parametrize("activations", ["none", "dynamic"])
+def test_experts_are_quantized_and_the_router_is_not(activations: str, whole: RunDir, text: Path, tmp_path: Path):
+    """Also one that is given nothing, in numbers that come from what is multiplied."""
+    int8 = plugin_config("quantizer", {"name": "int8", "activations": activations}, "quantizer")
+    of = replace(experts(text), method=None, quantizer=int8)
+    run, parent = run_dir(tmp_path / "run", of), Parent(whole.path, STEPS, "parent")
+    trained(replace(job(of, 0), parents={"init": parent}), run)
+    told = run.manifest()["quantization"]
+    assert "body.blocks.0.feedforward.experts.0.gate.weight" in told["quantized"]
+    assert "body.blocks.0.feedforward.router.weight" in told["left"]
+    assert all(torch.equal(biases(run)[name], bias) for name, bias in biases(whole).items())
+    (one, _, _), (other, _, _) = load_model(run), load_model(whole)
+    tokens_BT = torch.arange(16)[None]
+    with torch.no_grad():
+        difference = one.logits(tokens_BT) - other.logits(tokens_BT)
+    assert 0 < difference.norm() / other.logits(tokens_BT).norm() < 0.05
+
+
+def test_decoding_token_by_token_is_decoding_at_once(whole: RunDir):
+    model, _, _ = load_model(whole)
+    tokens_BT = torch.randint(257, (3, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        state = model.body.start(3, 12)
+        steps = [model.logits(tokens_BT[:, t : t + 1], state=state) for t in range(12)]
+        torch.testing.assert_close(torch.cat(steps, 1), model.logits(tokens_BT), rtol=1e-4, atol=1e-5)

@@ -81,7 +81,7 @@ def one_by_one(module, of, hidden_BTC):
 @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
 def test_it_is_a_loop_over_tokens(values):
     """The result, and the gradients of the input and of every parameter."""
-    module, of, x = build(**values).eval(), config(**values), hidden()
+    module, of, x = build(**values), config(**values), hidden()
     pull = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
     wanted, found = one_by_one(module, of, x), module(x)[0]
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
@@ -263,9 +263,17 @@ def test_the_load_is_what_the_experts_are_given(transformer):
     assert load.largest() == max(given.values()) / 16
 
 
-def test_an_expert_that_is_given_nothing_has_a_gradient(transformer):
+@pytest.mark.parametrize("quantizer", [None, {"name": "qat_int8", "activations": "dynamic"}])
+def test_an_expert_that_is_given_nothing_has_a_gradient_of_zero(transformer, quantizer):
+    """Also where its input is rounded by a scale of its own, which nothing has not."""
     model = model_of(transformer, experts=64, top_k=1)
-    assert all(gradient is not None for gradient in step(model)[1].values())
+    if quantizer:
+        plugin_config("quantizer", quantizer, "quantizer").prepare(model)
+    _, gradients, load = step(model)
+    idle = [e for e, share in enumerate(load.shares()["body.blocks.0.feedforward.router"]) if not share]
+    assert idle
+    for e in idle:
+        assert not gradients[f"body.blocks.0.feedforward.experts.{e}.gate.weight"].any()
 
 
 @pytest.mark.slow
@@ -322,7 +330,7 @@ def test_every_parameter_has_its_role(transformer):
 
 def test_tokens_cost_what_their_experts_cost():
     """FLOPs of real tokens, wherever the router sends them."""
-    of, module = config(**VARIANTS["deepseek"]), build(**VARIANTS["deepseek"])
+    of, module = config(**VARIANTS["deepseek"]), build(**VARIANTS["deepseek"]).eval()
     with FlopCounterMode(display=False) as counter:
         module(hidden(rows=3, places=7))
     assert counter.get_total_flops() == 21 * of.flops(WIDTH)

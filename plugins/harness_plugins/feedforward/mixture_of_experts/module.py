@@ -22,6 +22,7 @@ class Router(nn.Module):
     """
 
     roles = {"weight": "matrix"}
+    bias: Any
 
     def __init__(self, config: MixtureOfExpertsConfig, width: int) -> None:
         super().__init__()
@@ -104,17 +105,24 @@ class MixtureOfExperts(nn.Module):
         self.experts = nn.ModuleList(config.expert.build(width) for _ in range(config.experts))
         self.shared = config.shared.build(width) if config.shared else None
 
-    @torch.compiler.disable(reason="how many tokens an expert is given is known only when it is")
+    @torch.compiler.disable(reason="how many tokens an expert is given is known only then")  # type: ignore[untyped-decorator]
     def forward(self, hidden_BTC: torch.Tensor) -> tuple[torch.Tensor, Losses]:
         chosen_BTK, weights_BTK, load_E, losses = self.router(hidden_BTC)
         order = chosen_BTK.flatten().argsort(stable=True)  # by expert; N = B · T · K tokens, each as often as chosen
         sorted_NC = hidden_BTC.flatten(0, -2)[order // chosen_BTK.shape[-1]]
-        # An expert that is given nothing computes nothing of it, so that its gradient is zero and not missing.
         parts = zip(self.experts, sorted_NC.split(_sizes(load_E, len(order))), strict=True)
-        computed_NC = torch.cat([expert(part_NC)[0] for expert, part_NC in parts])
+        called = [(expert, part_NC) for expert, part_NC in parts if len(part_NC) or self.training]
+        computed_NC = torch.cat([_computed(expert, part_NC) for expert, part_NC in called])
         computed_BTKC = computed_NC[order.argsort()].unflatten(0, chosen_BTK.shape)
         mixed_BTC = (computed_BTKC * weights_BTK.to(computed_BTKC.dtype)[..., None]).sum(-2)
         return mixed_BTC if self.shared is None else mixed_BTC + self.shared(hidden_BTC)[0], losses
+
+
+def _computed(expert: nn.Module, part_NC: torch.Tensor) -> torch.Tensor:
+    """One that is given nothing computes a row of zeros, which is left out: its gradient is zero and not missing."""
+    if len(part_NC):
+        return expert(part_NC)[0]
+    return expert(part_NC.new_zeros(1, part_NC.shape[-1]))[0][:0]
 
 
 def _sizes(load_E: torch.Tensor, tokens: int) -> list[int]:
