@@ -22,6 +22,7 @@ LLAMA = {
     "intermediate_size": 56,
 }
 GEMMA2 = {**LLAMA, "head_dim": 12, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, "pad_token_id": None}
+NEOX = {name: value for name, value in LLAMA.items() if name != "num_key_value_heads"}
 CASES = {
     "gpt2": ("gpt2", GPT2),
     "gpt2 exact gelu": ("gpt2", {**GPT2, "activation_function": "gelu", "n_inner": 40, "layer_norm_epsilon": 1e-3}),
@@ -32,6 +33,17 @@ CASES = {
     "llama with heads of their own width": ("llama", {**LLAMA, "head_dim": 12}),
     "mistral": ("mistral", {**LLAMA, "sliding_window": 7}),
     "mistral without a window": ("mistral", {**LLAMA, "sliding_window": None, "head_dim": 6}),
+    "gpt_neox": ("gpt_neox", NEOX),
+    "gpt_neox one after the other, unbiased, turned whole": (
+        "gpt_neox",
+        {
+            **NEOX,
+            "use_parallel_residual": False,
+            "attention_bias": False,
+            "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 1.0},
+        },
+    ),
     "qwen2": ("qwen2", LLAMA),
     "qwen2 tied, with windows in the last layers": (
         "qwen2",
@@ -140,8 +152,20 @@ def test_a_checkpoint_of_the_body_alone_is_read(theirs):
     if not config.head.tied:
         base["lm_head.weight"] = theirs.lm_head.weight
     base |= {"h.0.attn.bias": torch.ones(1), "layers.0.self_attn.rotary_emb.inv_freq": torch.ones(1)}
+    base |= {"layers.0.attention.bias": torch.ones(1)}
     found, expected = state_from_transformers(base, config), ours.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_the_head_of_old_gpt_neox_checkpoints_is_found(transformer):
+    options = {"position": {"name": "rotary", "share": 0.25}, "norm": "layernorm", "parallel": "two_norms"}
+    biased = {"attention": {"name": "multi_head", "bias": True}, "feedforward": {"name": "mlp", "bias": True}}
+    config = transformer(**options, **biased, head={"name": "language_model", "tied": False}, vocabulary=VOCABULARY)
+    ours = config.build(VOCABULARY).state_dict()
+    theirs = state_to_transformers(ours, config)
+    theirs["embed_out.weight"] = theirs.pop("lm_head.weight")
+    found = state_from_transformers(theirs, config)
+    assert all(torch.equal(found[name], ours[name]) for name in ours)
 
 
 def small(transformer, **values):

@@ -15,6 +15,7 @@ from harness.errors import UserError, suggest
 from harness.models.huggingface.family import OUR_HEAD, OUR_TOKENS, THEIR_HEAD, Family
 from harness.models.huggingface.gemma2 import GEMMA2
 from harness.models.huggingface.gpt2 import GPT2
+from harness.models.huggingface.gpt_neox import GPT_NEOX
 from harness.models.huggingface.llama import LLAMA
 from harness.models.huggingface.mistral import MISTRAL
 from harness.models.huggingface.qwen2 import QWEN2
@@ -26,7 +27,14 @@ Tensors = Mapping[str, "torch.Tensor"]
 
 #: What can be told both ways, by their `model_type`. Of several that compute the same, the first is written, and of
 #: several that fit, the first has the names: one that asks for more stands before one that asks for less.
-FAMILIES: dict[str, Family] = {"gpt2": GPT2, "gemma2": GEMMA2, "llama": LLAMA, "mistral": MISTRAL, "qwen2": QWEN2}
+FAMILIES: dict[str, Family] = {
+    "gpt2": GPT2,
+    "gpt_neox": GPT_NEOX,
+    "gemma2": GEMMA2,
+    "llama": LLAMA,
+    "mistral": MISTRAL,
+    "qwen2": QWEN2,
+}
 
 
 def config_from_transformers(theirs: Mapping[str, Any]) -> Any:
@@ -66,6 +74,7 @@ def state_from_transformers(theirs: Tensors, config: Any) -> dict[str, torch.Ten
     from harness.models.meta import build_on_meta
 
     family = _families(config)[0]
+    theirs = {_RENAMED.get(name, name): tensor for name, tensor in theirs.items()}
     if family.tokens not in theirs:  # a checkpoint of the body alone, as GPT-2's own
         theirs = {name if name == THEIR_HEAD else family.prefix + name: tensor for name, tensor in theirs.items()}
     left = {name for name in theirs if not name.endswith(_BUFFERS)}
@@ -78,6 +87,8 @@ def state_from_transformers(theirs: Tensors, config: Any) -> dict[str, torch.Ten
         rows = [shapes[name][0] for name in row.ours]
         if stacked.shape != (sum(rows), *shapes[row.ours[0]][1:]):
             raise UserError(f"{row.theirs} has another shape than the config says: {tuple(theirs[row.theirs].shape)}.")
+        if row.heads:
+            stacked = stacked.unflatten(0, (row.heads, len(row.ours), -1)).transpose(0, 1).flatten(0, 2)
         ours |= {name: piece.contiguous() for name, piece in zip(row.ours, stacked.split(rows), strict=True)}
         left.discard(row.theirs)
     if config.head.tied:
@@ -96,6 +107,8 @@ def state_to_transformers(ours: Tensors, config: Any) -> dict[str, torch.Tensor]
     theirs: dict[str, torch.Tensor] = {}
     for row in family.rows(config):
         stacked = torch.cat([ours[name] for name in row.ours]) if len(row.ours) > 1 else ours[row.ours[0]]
+        if row.heads:
+            stacked = stacked.unflatten(0, (len(row.ours), row.heads, -1)).transpose(0, 1).flatten(0, 2)
         theirs[row.theirs] = (stacked.T if row.transposed else stacked).contiguous()
     if config.head.tied:
         theirs[THEIR_HEAD] = theirs[family.tokens]
@@ -103,7 +116,16 @@ def state_to_transformers(ours: Tensors, config: Any) -> dict[str, torch.Tensor]
 
 
 #: What old checkpoints hold beside their parameters.
-_BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
+_BUFFERS = (
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".rotary_emb.inv_freq",
+    ".attention.bias",
+    ".attention.masked_bias",
+)
+
+#: What old checkpoints call what has another name now.
+_RENAMED = {"embed_out.weight": THEIR_HEAD}
 
 #: Options that do not change what a model computes once its weights are there.
 _NO_MATTER = ("vocabulary", "dropout", "embedding_dropout", "residual_dropout", "init_std", "init_scale_residual")

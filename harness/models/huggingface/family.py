@@ -14,11 +14,12 @@ OUR_TOKENS, OUR_HEAD, THEIR_HEAD = "body.tokens.weight", "heads.language_model.w
 @dataclass(frozen=True)
 class Row:
     """One tensor of theirs and ours that are stacked in it, mostly one. transposed: their Conv1D keeps the matrix the
-    other way round."""
+    other way round. heads: so many, where what is stacked stands head by head."""
 
     theirs: str
     ours: tuple[str, ...]
     transposed: bool = False
+    heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def activation(name: str) -> str:
 ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
     "gelu": "gelu",
     "relu": "relu",
     "relu2": "squared_relu",

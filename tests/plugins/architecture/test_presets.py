@@ -36,6 +36,15 @@ def architecture(*overrides: str):
         ("qwen2.5_14b", 14_770_033_664, None),
         ("qwen2.5_32b", 32_763_876_352, None),
         ("qwen2.5_72b", 72_706_203_648, None),
+        # the table of Pythia's README
+        ("pythia_70m", 70_426_624, None),
+        ("pythia_160m", 162_322_944, None),
+        ("pythia_410m", 405_334_016, None),
+        ("pythia_1b", 1_011_781_632, None),
+        ("pythia_1.4b", 1_414_647_808, None),
+        ("pythia_2.8b", 2_775_208_960, None),
+        ("pythia_6.9b", 6_857_302_016, None),
+        ("pythia_12b", 11_846_072_320, None),
     ],
 )
 def test_a_preset_has_the_parameters_of_the_released_model(preset, parameters, length):
