@@ -68,6 +68,7 @@ def test_only_what_differs_of_the_configs(runs, capsys):
 def test_figures_stand_side_by_side(runs, capsys):
     figures = {row["what"]: row for row in found(capsys, *runs)["figures"]}
     assert figures["tokens"] == {"what": "tokens", "a": 2048, "b": 2048, "difference": 0, "stderr": None}
+    assert (figures["loss_in"]["a"], runs[0].manifest()["model"]["loss_in"]) == ("nats per token",) * 2
     results = [run.manifest()["result"] for run in runs]
     loss = figures["held_out_loss"]
     assert loss["difference"] == results[0]["held_out_loss"] - results[1]["held_out_loss"]
