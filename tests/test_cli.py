@@ -108,6 +108,14 @@ def test_help_says_how_to_see_the_options_of_a_plugin(capsys):
     assert "Options of tokenizer=bytes:\n  It has none.\n" in capsys.readouterr().out
 
 
+def test_the_help_of_plan_names_the_sweeps(capsys, here):
+    for verb in ("plan", "study"):
+        assert main([verb, "quickstart", "optimizer=muon", "--help"]) == 0
+        told = capsys.readouterr().out
+        assert "optimizer.momentum=0.95" in told
+        assert "quickstart" in told.splitlines()[-1].removeprefix("Sweeps: ").rstrip(".").split(", ")
+
+
 def test_help_shows_what_a_preset_sets(capsys):
     main(["describe", "architecture=gpt2_124m", "scale=ladder", "--help"])
     told = capsys.readouterr().out
@@ -166,6 +174,14 @@ WRONG = {
     "completion of no shell": (["completion", "tcsh"], "Known are bash, fish, zsh"),
     "study without a name": (["study"], "needs the name of a sweep"),
     "study with two names": (["study", "a", "b"], "found a and b"),
+    "plan of a run": (
+        ["plan", "architecture=gpt2_124m"],
+        "What a single run would be, `harness describe architecture=gpt2_124m` tells.",
+    ),
+    "plan with a bare word": (["plan", "quickstart", "seed"], "found quickstart and seed. What its runs are to have"),
+    "plan, misspelt, with overrides": (["plan", "quickstat", "seed=1"], "Did you mean quickstart?"),
+    "plan of many": (["plan", "quickstart", "-m", "seed=0,1"], "`harness plan <sweep> seed=0,1`"),
+    "a study's config of no sweep": (["study", "--cfg", "job"], "harness study needs the name of a sweep"),
     "no such study": (["study", "quickstrat"], "Did you mean quickstart?"),
     "plan with a bad rate": (["plan", "quickstart", "rate=fast"], "rate=fast is not a positive number"),
     "report of no study": (["report", "nothing"], "There is no study nothing"),

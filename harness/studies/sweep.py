@@ -178,12 +178,20 @@ def _find(name: str) -> Path:
         if Path(name).is_file():
             return Path(name)
         raise UserError(f"There is no sweep file {name}.")
-    folders = [Path.cwd() / "sweeps", sweep_folder()]
-    for folder in folders:
+    for folder in _folders():
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
-    known = {file.stem for folder in folders for file in folder.glob("*.yaml")}
-    raise UserError(f"There is no sweep named {name}. {suggest(name, known)} A path that ends in .yaml also works.")
+    known = suggest(name, sweep_names())
+    raise UserError(f"There is no sweep named {name}. {known} A path that ends in .yaml also works.")
+
+
+def _folders() -> list[Path]:
+    return [Path.cwd() / "sweeps", sweep_folder()]
+
+
+def sweep_names() -> list[str]:
+    """The sweeps that are known by name: those in ``./sweeps`` and those that come with the harness."""
+    return sorted({file.stem for folder in _folders() for file in folder.glob("*.yaml")})
 
 
 def _list(where: object, key: str, values: dict[str, Any]) -> list[Any]:

@@ -9,20 +9,20 @@ from harness.cli import Verb
 from harness.errors import UserError
 from harness.help import verb_help
 from harness.schema import RunConfig
-from harness.verbs.arguments import asks_help, flags, one_word, settings
-from harness.verbs.study import SWEEP, base_config
+from harness.verbs.arguments import asks_help, flags, settings
+from harness.verbs.study import base_config, sweep_and_overrides, sweep_help
 from harness.verbs.under_hydra import Task, carry_out
 
 
 def plan(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, RunConfig, words=words))
+        print(sweep_help(words, verb))
         return 0
     own, words = settings(words, {"rate": ""})
     if "--cfg" in words:
-        return base_config(words)
+        return base_config(words, "plan")
     given, words = flags(words, ["--json"])
-    name, overrides = one_word(words, SWEEP)
+    name, overrides = sweep_and_overrides(words, "plan")
     from harness.planning.cost import cost, machine_rate
     from harness.results.show import render
     from harness.studies.stages import plans_of

@@ -6,23 +6,24 @@ import shlex
 import sys
 
 from harness.cli import Verb
+from harness.errors import UserError
 from harness.help import verb_help
 from harness.schema import RunConfig
-from harness.verbs.arguments import asks_help, flags, one_word, settings
-from harness.verbs.under_hydra import Task, apart, carry_out
+from harness.verbs.arguments import asks_help, flags, settings
+from harness.verbs.under_hydra import MANY, Task, apart, carry_out
 
 SWEEP = "the name of a sweep or the path of its file"
 
 
 def study(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(verb_help(verb.usage, verb.summary, RunConfig, words=words))
+        print(sweep_help(words, verb))
         return 0
     own, words = settings(words, {"studies": "./studies"})
     if "--cfg" in words:
-        return base_config(words)
+        return base_config(words, "study")
     flags(words, [])
-    name, overrides = one_word(words, SWEEP)
+    name, overrides = sweep_and_overrides(words, "study")
     from harness.studies.report import write_report
     from harness.studies.study import Study, ended
     from harness.studies.sweep import load_sweep, with_overrides
@@ -43,10 +44,41 @@ def study(words: list[str], verb: Verb) -> int:
     return 0
 
 
-def base_config(words: list[str]) -> int:
+def sweep_help(words: list[str], verb: Verb) -> str:
+    from harness.studies.sweep import sweep_names
+
+    chosen = [word for word in words if "=" in word]
+    return f"{verb_help(verb.usage, verb.summary, RunConfig, words=chosen)}\nSweeps: {', '.join(sweep_names())}."
+
+
+def sweep_and_overrides(words: list[str], verb: str) -> tuple[str, list[str]]:
+    """The one word that is no override, and the overrides. Raises UserError where there is none, or more."""
+    from harness.studies.sweep import sweep_names
+
+    if many := [word for word in words if word in MANY]:
+        raise UserError(
+            f"{many[0]} is of `harness train`. A sweep is varied without it: `harness {verb} <sweep> seed=0,1`."
+        )
+    bare = [word for word in words if "=" not in word and not word.startswith(("-", "~"))]
+    if len(bare) > 1:
+        raise UserError(
+            f"harness {verb} needs {SWEEP}, one word; found {' and '.join(bare)}. What its runs are to have is said as "
+            "key=value."
+        )
+    if not bare:
+        alone = f" What a single run would be, `harness describe {' '.join(words)}` tells." if words else ""
+        raise UserError(
+            f"harness {verb} needs {SWEEP}, one word; found none. There are {', '.join(sweep_names())}.{alone}"
+        )
+    rest = list(words)
+    rest.remove(bare[0])
+    return bare[0], rest
+
+
+def base_config(words: list[str], verb: str) -> int:
     """``--cfg job``: the composed config that all runs of a sweep start from."""
     from harness.studies.sweep import load_sweep
 
     for_hydra, rest = apart(words)
-    name, overrides = one_word(rest, SWEEP)
+    name, overrides = sweep_and_overrides(rest, verb)
     return carry_out([*load_sweep(name).base, *overrides, *for_hydra], Task("run", lambda config: None))
