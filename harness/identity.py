@@ -107,14 +107,20 @@ def _plain(value: Any) -> Any:
 
 
 def code(config: RunConfig) -> dict[str, Any]:
-    """The code that makes this run: {"released": …, "digest": …, "versions": {…}}.
+    """The code that makes this run: {"released": …, "digest": …, "digests": {…}, "versions": {…}}.
 
-    released: every distribution involved is installed as it was published; then no digest is needed.
+    released: every distribution involved is installed as it was published; then no digest is needed. digests: of the
+    rooms and of each plugin's module, so that runs with different plugins can be told from runs of different code.
     """
     modules = sorted({module for plugin in plugins_of(config) for module in _modules(plugin)})
     owners = {_owner(plugin) for plugin in plugins_of(config)} | {("harness-lm", _version("harness-lm"))}
     released = all(_is_released(name) for name, _ in owners)
-    return {"released": released, "digest": source_digest(ROOMS, tuple(modules)), "versions": dict(sorted(owners))}
+    return {
+        "released": released,
+        "digest": source_digest(ROOMS, tuple(modules)),
+        "digests": {"harness": source_digest(ROOMS, ()), **{name: source_digest((), (name,)) for name in modules}},
+        "versions": dict(sorted(owners)),
+    }
 
 
 def _modules(plugin: PluginConfig) -> set[str]:

@@ -49,9 +49,9 @@ def decide(plan: Plan) -> Decision:
 def _different_code(made_by: dict[str, Any], now: dict[str, Any]) -> str:
     if made_by.get("released") and now["released"]:
         return ""  # released versions are trusted: results_version stands in the id
-    if made_by.get("digest") == now["digest"]:
-        return ""
-    return f"It was made by other code ({made_by.get('digest')}) than is installed now ({now['digest']})."
+    was = made_by.get("digests", {})
+    changed = [name for name, digest in now["digests"].items() if was.get(name) != digest]
+    return f"It was made by other code of {', '.join(changed)} than is installed now." if changed else ""
 
 
 def allowed(plan: Plan) -> Decision:

@@ -133,25 +133,33 @@ def warnings(report: Report) -> list[str]:
         )
     for what, key, then in (
         ("numerics fingerprint", "fingerprint", "Between them equal runs agree only up to rounding."),
-        ("digest of the code", "code", "Differences between these runs may come from the code."),
+        ("code", "code", "Differences between these runs may come from the code."),
     ):
-        if where := differences(same(report, key)):
+        if where := differences(report, key):
             fields = " and ".join(dict.fromkeys(row["field"].replace("_", " ") for row in where))
             found.append(f"The runs do not share one {what}: they differ in {fields}; below stands which. {then}")
     return found
 
 
-def differences(groups: list[tuple[Row, list[str]]]) -> list[Row]:
-    """Where the values of `same` differ: {field, value, runs} for each value of each such field. A field that changed
-    within a run ("1, then 4" threads) is among them even where all runs share it."""
+def differences(report: Report, key: str) -> list[Row]:
+    """Where one part of the manifests differs: {field, value, runs} for each value of each such field. A field that
+    changed within a run ("1, then 4" threads) is among them even where all runs share it. What a run does not have it
+    did not use: runs with different plugins are not of different code."""
     rows = []
-    for name in dict.fromkeys(name for value, _ in groups for name in value):
+    compared = [(_compared(run[key], key), run["id"]) for run in report.runs if run.get(key)]
+    for name in dict.fromkeys(name for value, _ in compared for name in value):
         runs: dict[str, list[str]] = {}
-        for value, ids in groups:
-            runs.setdefault(_as_text(value.get(name)), []).extend(ids)
+        for value, of in compared:
+            if name in value:
+                runs.setdefault(_as_text(value[name]), []).append(of)
         if len(runs) > 1 or any(", then " in text for text in runs):
-            rows += [{"field": name, "value": text, "runs": ids} for text, ids in runs.items()]
+            by_number = sorted(runs.items(), key=lambda one: -len(one[1]))
+            rows += [{"field": name, "value": text, "runs": ids} for text, ids in by_number]
     return rows
+
+
+def _compared(value: Row, key: str) -> Row:
+    return {**value["digests"], **value.get("versions", {})} if key == "code" and "digests" in value else value
 
 
 def _as_text(value: Any) -> str:

@@ -100,7 +100,7 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
         ),
         "fingerprints": same(report, "fingerprint"),
         "codes": same(report, "code"),
-        "differing": {key: differences(same(report, key)) for key in ("fingerprint", "code")},
+        "differing": {key: differences(report, key) for key in ("fingerprint", "code")},
         "warnings": warnings(report),
     }
 

@@ -83,12 +83,15 @@ assert not {{"torch", "lightning"}} & set(sys.modules)
 def test_an_interrupted_run_keeps_the_fingerprint_and_the_code_it_was_begun_under(plan: Plan) -> None:
     run = carry_out(plan, quiet=True).run
     code = run.manifest()["code"]
-    run.update_manifest(state="interrupted", code={**code, "digest": "other"})
+    run.update_manifest(
+        state="interrupted", code={**code, "digests": {**code["digests"], "harness": "other"}, "digest": "other"}
+    )
     trainer = replace(plan.config.trainer, threads=2)
     again = replace(plan, config=replace(plan.config, trainer=trainer, reuse="any"))
     assert carry_out(again, quiet=True).action == "resume"
     assert run.manifest()["fingerprint"]["threads"] == "1, then 2"
-    assert run.manifest()["code"] == {**code, "digest": f"other, then {code['digest']}"}
+    mixed = {**code["digests"], "harness": f"other, then {code['digests']['harness']}"}
+    assert run.manifest()["code"] == {**code, "digest": f"other, then {code['digest']}", "digests": mixed}
 
 
 def test_the_budget_of_a_run_that_ends_early_is_what_it_came_to(text: Path, tmp_path: Path) -> None:

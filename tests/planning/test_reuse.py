@@ -22,7 +22,8 @@ def state(plan: Plan, state: str, *, step: int | None = None, digest: str | None
     """The run's directory in some state, with a checkpoint or without, made by this code or other."""
     made_by = code(plan.config)
     run = decide(plan).run
-    run.update_manifest(state=state, code=made_by if digest is None else {**made_by, "digest": digest})
+    digests = made_by["digests"] if digest is None else {**made_by["digests"], "harness": digest}
+    run.update_manifest(state=state, code={**made_by, "digests": digests})
     if step is not None:
         with new_folder(run.checkpoint(step)) as folder:
             (folder / "weights").write_text("1")
@@ -61,7 +62,7 @@ def test_a_finished_run_whose_last_checkpoint_is_damaged_makes_it_again(plan: Pl
 @pytest.mark.parametrize("stands", ["finished", "interrupted"])
 def test_what_other_code_made_is_refused_with_what_to_say(plan: Plan, stands: str) -> None:
     state(plan, stands, step=7, digest="of other code")
-    with pytest.raises(UserError, match=r"made by other code.*reuse=any.*retrain=true"):
+    with pytest.raises(UserError, match=r"made by other code of harness than is installed.*reuse=any.*retrain=true"):
         allowed(plan)
 
 

@@ -28,7 +28,12 @@ def a_run(width: int, tokens: int, loss: float, seed: int = 0, state: str = "fin
         "id": f"{width:02x}{tokens // 100_000:02x}{seed:02x}{width * tokens % 0xFFFFFF:06x}",
         "state": state,
         "created": "2026-11-22T02:00:00+00:00",
-        "code": {"released": True, "digest": "5f0c8e1ab2d94c77", "versions": {"harness-lm": "0.1.0"}},
+        "code": {
+            "released": True,
+            "digest": "5f0c8e1ab2d94c77",
+            "digests": {"harness": "41c2"},
+            "versions": {"harness-lm": "0.1.0"},
+        },
         "fingerprint": {"device": "cpu AVX512", "python": "3.11.7", "torch": "2.13.0", "threads": 1, "micro_batch": 8},
         "model": {"parameters": size + 512 * width, "non_embedding": size, "active": size + 512 * width},
         "budget": {

@@ -233,14 +233,23 @@ def test_runs_made_under_different_conditions_are_flagged(study, tmp_path):
     report = study(scores=[], findings=[], curves={})
     assert "Before you trust it" not in Page(write(report, tmp_path / "report")).text
     report.runs[3]["fingerprint"] = {**report.runs[3]["fingerprint"], "threads": 2}
-    report.runs[4]["code"] = {**report.runs[4]["code"], "digest": "another"}
+    report.runs[4]["code"] = {**report.runs[4]["code"], "digest": "another", "digests": {"harness": "other"}}
     page = Page(write(report, tmp_path / "report"))
     warned = page.text[page.text.index("Before you trust it") : page.text.index("Key figures")]
     assert "do not share one numerics fingerprint: they differ in threads; below stands which." in warned
-    assert "do not share one digest of the code: they differ in digest; below stands which." in warned
+    assert "do not share one code: they differ in harness; below stands which." in warned
     numerics = page.text[page.text.index("under 2 numerics fingerprints") :]
     assert re.search(rf"threads\s*2\s*1\s*{report.runs[3]['id']}", numerics), "the value, how many runs, and which"
     assert "Numerics fingerprint 2 of 2" in numerics
+
+
+def test_what_only_some_runs_use_is_no_difference_of_code_or_numerics(study, tmp_path):
+    """Runs of one study choose different plugins, and a quantized one adds what it quantizes with."""
+    report = study(scores=[], findings=[], curves={})
+    code, fingerprint = report.runs[4]["code"], report.runs[4]["fingerprint"]
+    report.runs[4]["code"] = {**code, "digest": "another", "digests": {**code["digests"], "one.plugin": "17"}}
+    report.runs[4]["fingerprint"] = {**fingerprint, "torchao": "1.0"}
+    assert "do not share one" not in Page(write(report, tmp_path / "report")).text
 
 
 def test_a_run_that_went_on_under_another_fingerprint_is_flagged_though_it_is_alone(study, tmp_path):
