@@ -333,7 +333,7 @@ def test_a_reward_is_chosen_by_its_group_and_set_by_its_place():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["alignment/reward=parses"], "alignment/reward is a part of another alignment than the chosen one"),
+        (["alignment/reward=parses"], "alignment/reward is a part of alignment=grpo, which is not chosen"),
         (["alignment=grpo", "alignment/reward=brakets"], "Did you mean brackets?"),
         (["alignment=grpo", "method.temperature=0"], "temperature=0.0 is not positive"),
         (["alignment=grpo", "method.group=1"], "method.group=1 is too small: at least 2"),
