@@ -25,8 +25,10 @@ def generate(
     stop: Stop = (),
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     head: str = "language_model",
+    text: int | None = None,
 ) -> list[list[int]]:
-    """The new tokens of each row, the one that stopped it included; at most `max_new_tokens`.
+    """The new tokens of each row, the one that stopped it included; at most `max_new_tokens`. text: only tokens below
+    this number are written, those of the tokenizer; behind them stand a method's own, and padding. None: any.
 
     Rows of unequal length are padded on the left, and the padding is hidden. A prompt that leaves no room for
     `max_new_tokens` within the model's maximum length loses its beginning, as in lm-eval. Every row samples until the
@@ -43,7 +45,7 @@ def generate(
     model.eval()
     try:
         with torch.compiler.set_stance("force_eager"):  # every length would be a graph of its own
-            return _decode(model, prompts, sampler, max_new_tokens, ended, generator, head)
+            return _decode(model, prompts, sampler, max_new_tokens, ended, generator, head, text)
     finally:
         model.train(was_training)
 
@@ -74,6 +76,7 @@ def _decode(
     ended: Callable[[list[int]], bool],
     generator: torch.Generator | Sequence[torch.Generator] | None,
     head: str,
+    text: int | None,
 ) -> list[list[int]]:
     device, longest = model.device, max(map(len, prompts))
     padding = [longest - len(prompt) for prompt in prompts]
@@ -90,7 +93,7 @@ def _decode(
     for _ in range(max_new_tokens):
         output = model.body(inputs_BT, positions_BT=positions_BT, visibility=visibility, state=state)
         state = output.state
-        tokens_B = _drawn(sampler, model.heads[head](output.hidden_BTC[:, -1]), generator)
+        tokens_B = _drawn(sampler, model.heads[head](output.hidden_BTC[:, -1])[:, :text], generator)
         for row, token in enumerate(tokens_B.tolist()):
             if row in running:
                 rows[row].append(token)

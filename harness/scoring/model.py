@@ -206,6 +206,7 @@ class LanguageModel(TemplateLM):
             max_new_tokens=settings["max_gen_toks"],
             stop=self._stop(until),
             generator=torch.Generator(self.device).manual_seed(self.seed),
+            text=self.encoder.tokenizer.size,
         )
         return [postprocess_generated_text(self._text(tokens), until, None) for tokens in generated]
 

@@ -54,6 +54,7 @@ def go_on(config: GenerateConfig) -> None:
         max_new_tokens=config.tokens,
         stop=shown,
         generator=torch.Generator(device).manual_seed(config.seed),
+        text=tokenizer.size,
     )
     shown.finish()
 

@@ -60,6 +60,11 @@ def export(words: list[str], verb: Verb) -> int:
 
     run = open_run(name, own["runs"])
     model, config, tokenizer = load_model(run, int(own["checkpoint"]) if own["checkpoint"] else run.result_step())
+    if config.method and not config.method.writes() and "language_model" in model.heads:
+        raise UserError(
+            f"objective={config.method.name} of run {run.id} sees what comes after a token, and the models of "
+            "transformers that can be written see only what comes before: they would compute something else."
+        )
     if config.quantizer:
         config.quantizer.dequantize(model)
         print(f"The weights of {run.id} are written as the floats that its few bits stand for.", file=sys.stderr)

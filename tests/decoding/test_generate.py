@@ -114,6 +114,16 @@ def test_what_cannot_be_decoded_is_refused(transformer, rows, new, message):
         generate(model, rows, sampler=GREEDY, max_new_tokens=new)
 
 
+def test_only_tokens_of_text_are_written_where_a_vocabulary_holds_more(transformer):
+    model, rows = build(transformer), prompts(5, 5, 5)
+    written = [token for row in generate(model, rows, sampler=GREEDY, max_new_tokens=12) for token in row]
+    limit = sorted(set(written))[-3]
+    found = generate(model, rows, sampler=GREEDY, max_new_tokens=12, text=limit)
+    assert all(token < limit for row in found for token in row)
+    logits_BV = torch.stack([model.logits(torch.tensor([row]))[0, -1] for row in rows])
+    assert [row[0] for row in found] == logits_BV[:, :limit].argmax(-1).tolist()
+
+
 def test_nothing_asked_for_is_nothing_done(transformer):
     model = build(transformer)
     assert generate(model, [], sampler=GREEDY, max_new_tokens=3) == []

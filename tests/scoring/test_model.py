@@ -47,7 +47,7 @@ def words(n: int, seed: int) -> str:
 def tokenizer() -> Any:
     """A BPE whose vocabulary is full, so that its end token is the next one that `transformers` would add."""
     made = registry().get("tokenizer", "bpe")(size=VOCABULARY).train([words(300, i) for i in range(20)])
-    assert made._tokenizer.get_vocab_size() == VOCABULARY - 1
+    assert made.library.get_vocab_size() == VOCABULARY - 1
     return made
 
 

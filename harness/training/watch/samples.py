@@ -43,7 +43,7 @@ class Samples(Callback):
         longest = model.maximum_length or len(prompt) + self.watch.sample_tokens
         rows = generate(
             model, [prompt], sampler=_from_probabilities, max_new_tokens=min(self.watch.sample_tokens, longest - 1),
-            stop=(end,), generator=generator,
+            stop=(end,), generator=generator, text=self.job.dataset.tokenizer.size,
         )  # fmt: skip
         return rows[0]
 

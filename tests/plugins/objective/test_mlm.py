@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.cli import main
+from harness.composition import run_config
 from harness.config import ConfigError, plugin_config
 from harness.interfaces.batch import Batch, Sequences
 from harness.interfaces.method import Setting
 from harness.interfaces.visibility import Full
+from harness.launch.run import carry_out
+from harness.planning.plan import resolve
+from harness.rundir import RunDir
 
 TEXTS = ["def double(value):\n    return value + value\n", "one two  three four five\n"]
 END, MASK = 256, 257  # of bytes, with a mask behind them
@@ -166,3 +172,43 @@ def test_it_asks_to_see_all_of_its_row_or_of_its_document():
     assert within.documents_BT.tolist() == [[0, 1, 1]]
     assert within.positions_BT.tolist() == [[0, 0, 1]]
     assert config().asks() == {Full}
+
+
+# ------------------------------------------------------------------------------------ what it comes to
+
+TINY = ["experiment=tiny", "objective=mlm", "tokenizer=bytes"]
+
+
+def plan_of(*words: str) -> Any:
+    return resolve(run_config([*TINY, *words]).with_seeds())
+
+
+def test_it_has_no_likelihood_and_writes_no_text():
+    with pytest.raises(ConfigError, match="objective=mlm makes a model that gives no likelihoods: say suite=null"):
+        plan_of("corpus=synthetic")
+    with pytest.raises(ConfigError, match="writes no text: say watch.sample_every=null"):
+        plan_of("corpus=synthetic", "suite=null", "watch.sample_every=5")
+
+
+def test_a_run_of_it_neither_generates_nor_is_written_as_a_causal_model(tmp_path: Path, capsys: Any):
+    small = ["corpus=synthetic", "corpus.documents=40", "data.sequence_length=32", "suite=null"]
+    plan = plan_of(*small, "budget.tokens=null", "budget.steps=2", f"runs={tmp_path}")
+    carry_out(plan, quiet=True)
+    assert main(["generate", f"run={plan.id}", "prompt=a", f"runs={tmp_path}"]) == 2
+    assert "makes a model that writes no text" in " ".join(capsys.readouterr().err.split())
+    assert main(["export", plan.id, f"to={tmp_path / 'folder'}", f"runs={tmp_path}"]) == 2
+    assert "sees what comes after a token" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [[], ["method.whole_words=true"]])
+def test_it_learns_from_what_stands_around(tmp_path: Path, words: list[str]):
+    """Below the entropy of the bytes' frequencies, which is what can be known of a byte without the others."""
+    sizes = ["budget.tokens=500000", "optimizer.lr=0.01", f"runs={tmp_path}"]
+    plan = plan_of("corpus=python_stdlib", "suite=null", *words, *sizes)
+    carry_out(plan, quiet=True)
+    counts = np.bincount(plan.dataset().stream(0).sequences(0, 500).tokens_BS[:, :-1].ravel())
+    p = counts[counts > 0] / counts.sum()
+    entropy = -(p * np.log(p)).sum()
+    assert RunDir(tmp_path / plan.id).manifest()["result"]["held_out_loss"] < 0.9 * entropy

@@ -129,3 +129,17 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, files, options, mes
 def test_a_folder_has_to_be_given() -> None:
     with pytest.raises(ConfigError, match="tokenizer.folder has no value"):
         plugin_config("tokenizer", "huggingface", "tokenizer")
+
+
+def test_words_begin_where_the_folders_pieces_say_so(tmp_path):
+    """Pieces of BERT's kind are marked within words, of SentencePiece's and GPT-2's at the beginning."""
+    pieces = {"<end>": 0, "un": 1, "##able": 2, "\u2581the": 3, "Ġthe": 4, "the": 5}
+    for model, begins in (
+        (models.WordPiece(pieces, unk_token="<end>"), [True, True, False, True, True, True]),
+        (models.BPE(pieces, []), [False, False, False, True, True, False]),
+    ):
+        (folder := tmp_path / type(model).__name__).mkdir()
+        Tokenizer(model).save(str(folder / "tokenizer.json"))
+        config = {"name": "huggingface", "folder": str(folder), "end": "<end>"}
+        tokenizer = plugin_config("tokenizer", config, "tokenizer").train(())
+        assert [tokenizer.begins_word(token) for token in range(6)] == begins

@@ -42,7 +42,7 @@ def learn(words: Mapping[str, int], alphabet: Sequence[str], room: int) -> list[
             break
         kept_P = _pruned(logp_P, expected_P, own, kept_P, singles, max(room, int(KEPT * kept_P.sum())))
         logp_P = np.where(kept_P, logp_P, -np.inf)
-    order = sorted(np.flatnonzero(kept_P), key=lambda p: (-round(logp_P[p], DIGITS), pieces[p]))
+    order = sorted(np.flatnonzero(kept_P), key=lambda p: (-round(float(logp_P[p]), DIGITS), pieces[p]))
     return [(pieces[p], round(float(logp_P[p]), DIGITS)) for p in order]
 
 
