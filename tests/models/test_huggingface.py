@@ -157,6 +157,16 @@ def test_a_checkpoint_of_the_body_alone_is_read(theirs):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_a_pattern_is_told_whatever_its_blocks_are_called(transformer):
+    blocks = {"near": {"attention": {"window": 5}}, "far": {}}
+    options = {"placement": "sandwich", "scale_embeddings": True, "norm": {"name": "rmsnorm", "around_one": True}}
+    written = config_to_transformers(
+        transformer(layers=4, blocks=blocks, pattern=["far", "near"], **options), VOCABULARY
+    )
+    assert (written["model_type"], written["sliding_window"]) == ("gemma2", 5)
+    assert written["layer_types"] == ["full_attention", "sliding_attention"] * 2
+
+
 def test_the_head_of_old_gpt_neox_checkpoints_is_found(transformer):
     options = {"position": {"name": "rotary", "share": 0.25}, "norm": "layernorm", "parallel": "two_norms"}
     biased = {"attention": {"name": "multi_head", "bias": True}, "feedforward": {"name": "mlp", "bias": True}}

@@ -1,5 +1,7 @@
 """Multi-head attention against its equation, head by head and place by place."""
 
+import copy
+
 import pytest
 import torch
 
@@ -123,6 +125,25 @@ def test_the_weights_of_a_cap_are_dropped_in_training_alone():
 def test_the_last_projection_may_have_its_bias_apart(values, biased):
     module = config(**values).build(WIDTH, Position())
     assert {name for name, part in module.named_children() if part.bias is not None} == biased
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("values", [{}, {"key_value_heads": 2}, {"soft_cap": 0.8, "key_value_heads": 2, "scale": 2.0}])
+def test_halves_of_the_heads_add_up_to_the_whole(values):
+    """What a rank of tensor parallelism computes with its share of the matrices."""
+    torch.manual_seed(0)
+    module = config(heads=4, **values).build(WIDTH, Position())
+    hidden_BTC = torch.randn(2, LENGTH, WIDTH)
+    seen = module.lower(View(Visibility((Causal(),)), LENGTH, 0, hidden_BTC.device))
+    whole, _ = module(hidden_BTC, None, seen)
+    halves = []
+    for rank in range(2):
+        part = copy.deepcopy(module)
+        for name, style in part.tensor_parallel.items():
+            linear = getattr(part, name)
+            linear.weight = torch.nn.Parameter(linear.weight.chunk(2, dim=0 if style == "columns" else 1)[rank])
+        halves.append(part(hidden_BTC, None, seen)[0])
+    torch.testing.assert_close(sum(halves), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_heads_whose_queries_and_keys_are_normed_are_not_shared_out():

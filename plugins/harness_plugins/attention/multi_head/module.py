@@ -37,8 +37,8 @@ class MultiHead(nn.Module):
         self.values = nn.Linear(width, config.shared_heads * self.head_width, bias=config.bias)
         self.out = nn.Linear(config.heads * self.head_width, width, bias=config.biased_out)
         self.scale, self.soft_cap, self.norm_of_all_heads = config.scale, config.soft_cap, config.norm_of_all_heads
-        norms = [config.query_key_norm.build(channels) for channels in config.normed(width)]
-        self.query_norm, self.key_norm = norms or (None, None)
+        norms = [config.query_key_norm.build(channels) for channels in config.normed(width)] or [None, None]
+        self.query_norm, self.key_norm = norms
         self._rotate = position.rotate  # a bound method: the position belongs to the body, not to each layer
 
     def start(self, batch: int, length: int) -> KeyValueCache:
