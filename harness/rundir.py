@@ -20,6 +20,7 @@ import hashlib
 import itertools
 import json
 import math
+import operator
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -294,10 +295,10 @@ class RunDir:
         return found
 
     def add_scores(self, rows: list[dict[str, Any]]) -> None:
-        """Adds rows; one for the same checkpoint, task and metric takes the older one's place."""
+        """Adds rows; one for the same checkpoint, suite, task and metric takes the older one's place."""
         with locked(self.path / ".scores.lock"):
-            kept = {(r["checkpoint"], r["task"], r["metric"]): r for r in self.scores()}
-            kept |= {(r["checkpoint"], r["task"], r["metric"]): r for r in rows}
+            of = operator.itemgetter("checkpoint", "suite", "task", "metric")
+            kept = {of(row): row for row in [*self.scores(), *rows]}
             self.write_json("scores.json", list(kept.values()))
 
 

@@ -109,6 +109,10 @@ def test_a_score_takes_the_place_of_the_same_score(tmp_path):
     run.add_scores([row, {**row, "metric": "f1"}])
     run.add_scores([{**row, "value": 0.2}])
     assert {(r["metric"], r["value"]) for r in run.scores()} == {("acc", 0.2), ("f1", 0.1)}
+    run.add_scores([{**row, "suite": "another", "value": 0.3}])
+    assert {(r["suite"], r["metric"], r["value"]) for r in run.scores()} == {
+        ("s", "acc", 0.2), ("s", "f1", 0.1), ("another", "acc", 0.3),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,12 @@ def finished(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["state"] == "finished" and is_number(row["held_out_loss"])]
 
 
+def with_result(rows: list[Row]) -> list[Row]:
+    """Those, and what is finished without being trained: quantized."""
+    untrained = [row for row in rows if row["state"] == "finished" and row["steps"] == 0]
+    return [row for row in rows if row in untrained or row in finished(rows)]
+
+
 def beginnings(starts: Mapping[str, str | None]) -> set[str]:
     """Of runs by id, with the runs whose weights they begin with: those whose losses can stand in one table, since they
     begin with none; where all begin with some, those that begin with none of them. What follows on others has seen
@@ -119,8 +125,7 @@ def warnings(report: Report) -> list[str]:
     """What a reader must know before trusting the numbers: what was given, and what the runs show themselves."""
     found = list(report.notes)
     rows = rungs(report)
-    untrained = [row for row in rows if row["state"] == "finished" and row["steps"] == 0]  # quantized
-    bad = [row for row in rows if row not in finished(rows) and row not in untrained]
+    bad = [row for row in rows if row not in with_result(rows)]
     if bad:
         names = ", ".join(
             f"{row['id']} ({row['state'] if row['state'] != 'finished' else 'no finite loss'})" for row in bad

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.rundir import RunDir
 from harness.scoring.paired import error_of, paired_pulls, questions
-from harness.scoring.samples import read_samples, samples_path
+from harness.scoring.samples import read_samples, samples_of
 
 Row = dict[str, Any]
 #: A run, the one that it starts from, and their rows of the table `scores`.
@@ -96,5 +96,5 @@ def _pulls(run: RunDir, parent: RunDir, of_run: Row, of_parent: Row) -> np.ndarr
 
 
 def _samples(run: RunDir, row: Row) -> list[Row] | None:
-    path = samples_path(run, row["task"], row["checkpoint"])
+    path = samples_of(run, row)
     return read_samples(path).to_pylist() if path.is_file() else None

@@ -26,6 +26,7 @@ from harness.reports.content import (
     rungs,
     same,
     warnings,
+    with_result,
 )
 from harness.reports.stages import meaning
 from harness.reports.svg import inline, to_svg
@@ -83,7 +84,7 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
     return {
         "report": report,
         "rows": rows,
-        "finished": finished(rows),
+        "with_result": with_result(rows),
         "best": best(rows),
         "best_bits": _bits_of(best(rows), scores),
         "totals": {key: sum((row[key] or 0) * _own(row) for row in rows) for key in ("tokens", "flops_6nd")}

@@ -15,7 +15,8 @@ from harness.rundir import RunDir
 from harness.scoring.metrics import METRICS
 
 Row = dict[str, Any]
-Scores = dict[tuple[str, str], Row]  #: by task and metric
+Key = tuple[str, str, str]  #: task, metric, suite
+Scores = dict[Key, Row]
 NAME = "stages"
 GAINED, LOST, NOISE, UNKNOWN = "gained", "lost", "cannot be told from noise", "no interval"
 
@@ -64,32 +65,32 @@ def _table(step: Step) -> list[Row]:
 
 
 def _scores(run: RunDir, step: int | None = None) -> Scores:
-    """By task and metric, of the checkpoint at a step; null: of the last that has them."""
+    """Of the checkpoint at a step; null: of the last that has them."""
     rows = [row for row in run.scores() if step is None or row["checkpoint"] == step]
-    return {(row["task"], row["metric"]): row for row in sorted(rows, key=lambda row: row["checkpoint"])}
+    return {(row["task"], row["metric"], row["suite"]): row for row in sorted(rows, key=lambda row: row["checkpoint"])}
 
 
-def _is_shown(key: tuple[str, str]) -> bool:
+def _is_shown(key: Key) -> bool:
     """One or two metrics of each task: what is right or wrong and by how much, or what there is instead."""
     return key[1].partition(",")[0] in ("accuracy", "acc", "margin", "reward", "bits_per_byte", "exact_match")
 
 
-def _order(key: tuple[str, str]) -> tuple[Any, ...]:
+def _order(key: Key) -> tuple[Any, ...]:
     """Examples first, then documents, then the rest."""
     first = ("preferences", "reward", "answers")
     place = first.index(key[0]) if key[0] in first else 3 if key[0].startswith("held_out") else 4
     return place, key[0], list(METRICS).index(key[1]) if key[1] in METRICS else 0
 
 
-def _rows(step: Step, key: tuple[str, str], scored: Sequence[tuple[Scores, Scores]]) -> list[Row]:
+def _rows(step: Step, key: Key, scored: Sequence[tuple[Scores, Scores]]) -> list[Row]:
     """One of all seeds, or one of each, where they were not asked the same."""
     pairs = [(run, parent, a[key], b[key]) for (run, parent), (a, b) in zip(step.pairs, scored, strict=True)]
     told = differences(pairs)
     return [_row(key, of, found, f", {of[0][0].id} alone" if len(told) > 1 else "") for of, found in told]
 
 
-def _row(key: tuple[str, str], pairs: Sequence[Pair], found: Difference, alone: str) -> Row:
-    task, metric = key
+def _row(key: Key, pairs: Sequence[Pair], found: Difference, alone: str) -> Row:
+    task, metric, _ = key
     known = METRICS.get(metric.partition(",")[0])
     better = known is None or known.higher_is_better
     return {

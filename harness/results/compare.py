@@ -11,7 +11,7 @@ from harness.results.losses import why_unlike
 from harness.results.rows import leaves, run_columns, run_measures, run_scores
 from harness.rundir import RunDir
 from harness.scoring.paired import paired_error
-from harness.scoring.samples import read_samples, samples_path
+from harness.scoring.samples import read_samples, samples_of
 
 #: Those that are told in `loss_in`.
 LOSSES = ("held_out_loss", "train_loss")
@@ -90,11 +90,11 @@ def _difference(a: Any, b: Any, error_a: Any, error_b: Any) -> Row:
 # ------------------------------------------------------------------------------------------ scores
 
 
-def _newest(run: RunDir) -> dict[tuple[str, str], Row]:
-    """By task and metric, the scores of the newest checkpoint that has any."""
+def _newest(run: RunDir) -> dict[tuple[str, str, str], Row]:
+    """By suite, task and metric, the scores of the newest checkpoint that has any."""
     scores = [row for row in run_scores(run.path) if row["checkpoint"] is not None]
     last = max((row["checkpoint"] for row in scores), default=None)
-    return {(row["task"], row["metric"]): row for row in scores if row["checkpoint"] == last}
+    return {(row["suite"], row["task"], row["metric"]): row for row in scores if row["checkpoint"] == last}
 
 
 def _score(a: RunDir, b: RunDir, of_a: Row, of_b: Row) -> Row:
@@ -110,7 +110,7 @@ def _score(a: RunDir, b: RunDir, of_a: Row, of_b: Row) -> Row:
 
 
 def _paired(a: RunDir, b: RunDir, of_a: Row, of_b: Row) -> float | None:
-    paths = [samples_path(run, row["task"], row["checkpoint"]) for run, row in ((a, of_a), (b, of_b))]
+    paths = [samples_of(run, row) for run, row in ((a, of_a), (b, of_b))]
     if not all(path.is_file() for path in paths):
         return None
     both = [read_samples(path).to_pylist() for path in paths]

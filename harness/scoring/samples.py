@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,18 @@ from harness.files import write_atomic
 from harness.rundir import RunDir
 
 
-def samples_path(run: RunDir, task: str, step: int) -> Path:
-    """``samples/<task>@<step>.parquet``; what cannot stand in a file's name becomes ``_``."""
-    return run.path / "samples" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', task)}@{step}.parquet"
+def samples_path(run: RunDir, suite: str, task: str, step: int) -> Path:
+    """``samples/<suite>/<task>@<step>.parquet``; what cannot stand in a file's name becomes ``_``."""
+    folder, name = (re.sub(r"[^A-Za-z0-9._-]", "_", word) for word in (suite, task))
+    return run.path / "samples" / folder / f"{name}@{step}.parquet"
 
 
-def write_samples(run: RunDir, task: str, step: int, samples: Sequence[dict[str, Any]]) -> None:
+def samples_of(run: RunDir, score: Mapping[str, Any]) -> Path:
+    """Where the samples behind a score are."""
+    return samples_path(run, score["suite"], score["task"], score["checkpoint"])
+
+
+def write_samples(run: RunDir, suite: str, task: str, step: int, samples: Sequence[dict[str, Any]]) -> None:
     """Columns: document, filter, prompt, target, responses, choices, log_likelihoods (nats), and metric.<name>."""
     import pyarrow
     import pyarrow.parquet
@@ -37,7 +43,7 @@ def write_samples(run: RunDir, task: str, step: int, samples: Sequence[dict[str,
     buffer = io.BytesIO()
     table = pyarrow.Table.from_pylist([{key: _valid(value) for key, value in s.items()} for s in samples], schema)
     pyarrow.parquet.write_table(table, buffer, compression="zstd")
-    write_atomic(samples_path(run, task, step), buffer.getvalue())
+    write_atomic(samples_path(run, suite, task, step), buffer.getvalue())
 
 
 def read_samples(path: Path) -> Any:

@@ -215,7 +215,7 @@ def _score_one(
     length = min(config.data.sequence_length, model.maximum_length or config.data.sequence_length)
     scored = prepared.evaluate(LanguageModel(model.to(device), prepared.encoder, length, progress=progress))
     for task, samples in scored.samples.items():
-        write_samples(run, task, step, samples)
+        write_samples(run, suite, task, step, samples)
     rows = [
         {
             "run": run.id,

@@ -79,12 +79,10 @@ def levels(run: RunDir, finding: Finding | None) -> list[Row]:
 
 def _samples(run: RunDir) -> dict[str, Path]:
     """The sample-level outputs of each task at the last checkpoint that was scored."""
-    from harness.scoring.samples import samples_path
+    from harness.scoring.samples import samples_of
 
-    steps: dict[str, int] = {}
-    for row in run.scores():
-        steps[row["task"]] = max(row["checkpoint"], steps.get(row["task"], 0))
-    paths = {task: samples_path(run, task, step) for task, step in steps.items()}
+    scores = sorted(run.scores(), key=lambda row: int(row["checkpoint"]))
+    paths = {row["task"]: samples_of(run, row) for row in scores}
     return {task: path for task, path in paths.items() if path.is_file()}
 
 

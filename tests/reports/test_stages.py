@@ -51,7 +51,7 @@ def scored(run: RunDir, task: str, metric: str, values: Sequence[float], first: 
         "log_likelihoods": [],
     }
     write_samples(
-        run, task, 7, [{**blank, "document": i, f"metric.{metric}": float(v)} for i, v in enumerate(values, first)]
+        run, "s", task, 7, [{**blank, "document": i, f"metric.{metric}": float(v)} for i, v in enumerate(values, first)]
     )
     row = {"run": run.id, "checkpoint": 7, "suite": "s", "task": task, "metric": metric, "likelihood": "causal"}
     run.add_scores([{**row, "value": float(np.mean(values)), "stderr": 0.1, "n": len(values), "settings": "x", **more}])

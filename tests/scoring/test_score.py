@@ -99,7 +99,7 @@ def test_the_bits_per_byte_are_the_models_own(tmp_path: Path) -> None:
 def test_samples_are_parquet(tmp_path: Path) -> None:
     scored = run(tmp_path / "run")
     rows = score_runs([scored], suite(), HELD_OUT, quiet=True)
-    path = samples_path(scored, "addition", 20)
+    path = samples_path(scored, "offline", "addition", 20)
     n, exact, log_likelihood = duckdb.sql(
         f"select count(*), avg(\"metric.exact_match\"), avg(log_likelihoods[1]) from read_parquet('{path}')"
     ).fetchall()[0]
@@ -217,8 +217,8 @@ def test_a_suite_with_nothing_to_ask(tmp_path: Path) -> None:
 
 def test_samples_with_lone_surrogates_can_be_kept(tmp_path: Path) -> None:
     made = run(tmp_path / "run")
-    write_samples(made, "odd/name", 20, [{"document": 0, "prompt": "\ud800", "choices": ["\udfff", "b"]}])
-    path = samples_path(made, "odd/name", 20)
+    write_samples(made, "s", "odd/name", 20, [{"document": 0, "prompt": "\ud800", "choices": ["\udfff", "b"]}])
+    path = samples_path(made, "s", "odd/name", 20)
     assert path.name == "odd_name@20.parquet"
     assert duckdb.sql(f"select prompt, choices from read_parquet('{path}')").fetchall() == [("?", ["?", "b"])]
 

@@ -89,8 +89,8 @@ def test_chance_is_counted_from_the_choices_of_each_sample(tmp_path):
     samples = [
         {**common, "document": i, "choices": c, "log_likelihoods": [0.0] * len(c)} for i, c in enumerate(choices)
     ]
-    write_samples(run, "questions", 1000, samples)
-    write_samples(run, "questions", 900, samples[:1])
+    write_samples(run, "s", "questions", 1000, samples)
+    write_samples(run, "s", "questions", 900, samples[:1])
     row = {"run": "run", "suite": "s", "task": "questions", "metric": "acc", "value": 1.0}
     row |= {"stderr": None, "n": 2, "likelihood": "causal"}
     write_json(run.path / "scores.json", [{**row, "checkpoint": step} for step in (1000, 900)])
@@ -110,8 +110,8 @@ def test_tokens_are_counted_with_the_tokenizer_that_the_run_was_trained_with(tmp
         dataset(parents).tokenizer.save(folder)
     text = "the own words"
     row = {"document": 0, "filter": "none", "prompt": "", "target": text, "responses": [], "choices": []}
-    write_samples(run, "held_out_text", 1, [{**row, "log_likelihoods": [-9.0], "metric.bits_per_byte": 1.0}])
-    found = _compared(run, 4096, "held_out_text", {"held_out_text": samples_path(run, "held_out_text", 1)})
+    write_samples(run, "s", "held_out_text", 1, [{**row, "log_likelihoods": [-9.0], "metric.bits_per_byte": 1.0}])
+    found = _compared(run, 4096, "held_out_text", {"held_out_text": samples_path(run, "s", "held_out_text", 1)})
     told = next(row for row in found["rows"] if row["nats_per_token"] is not None)
     tokens = told["bits_per_byte"] * math.log(2) * len(text) / told["nats_per_token"]
     assert round(tokens) == len(dataset(parents).tokenizer.encode(text)) != len(dataset(own).tokenizer.encode(text))

@@ -43,7 +43,7 @@ def scored(run, task, right, **changes):
     }
     run.add_scores([{**row, "stderr": 0.25, "n": len(right), "likelihood": "causal", **changes}])
     blank = {"filter": "none", "prompt": "?", "target": "!", "responses": [], "choices": [], "log_likelihoods": []}
-    write_samples(run, task, 2, [{"document": i, **blank, "metric.acc": float(x)} for i, x in enumerate(right)])
+    write_samples(run, "s", task, 2, [{"document": i, **blank, "metric.acc": float(x)} for i, x in enumerate(right)])
 
 
 @pytest.fixture
