@@ -78,7 +78,7 @@ def test_what_the_tracker_does_not_take_is_a_failure_here(tmp_path):
         (["abc123"], "tracker has no value"),
         (["abc123", "tracker=wand"], "Did you mean wandb?"),
         (["zzz", "tracker=tensorboard"], "There is no run zzz"),
-        (["abc123", "tracker=tensorboard", "tracker.mode=x"], "tracker.mode is not an option"),
+        (["abc123", "tracker=tensorboard", "tracker.mode=x"], "tracker.mode is an option of tracker=wandb"),
     ],
 )
 def test_what_cannot_be_understood_is_said(words, said, tmp_path, monkeypatch, capsys):
