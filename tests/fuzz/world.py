@@ -47,7 +47,15 @@ def runs_of(folder: Path) -> list[RunDir]:
 
 
 def _score(run: RunDir) -> None:
-    row = {"run": run.id, "checkpoint": 4, "suite": "quizzes", "task": "quiz", "metric": "acc", "value": 0.5, "stderr": 0.3}
+    row = {
+        "run": run.id,
+        "checkpoint": 4,
+        "suite": "quizzes",
+        "task": "quiz",
+        "metric": "acc",
+        "value": 0.5,
+        "stderr": 0.3,
+    }
     run.add_scores([{**row, "n": 4, "likelihood": "causal", "settings": "x", "together": 1}])
     blank = {"filter": "none", "prompt": "?", "target": "!", "responses": [], "choices": [], "log_likelihoods": []}
     write_samples(run, "quizzes", "quiz", 4, [{"document": i, **blank, "metric.acc": float(i % 2)} for i in range(4)])
