@@ -159,7 +159,7 @@ def given_up(run: RunDir, quick: None):
 
 LATE_WORDS: dict[str, Callable[[RunDir], object]] = {
     "manifest": lambda run: run.update_manifest(state="finished"),
-    "scores": lambda run: run.add_scores([{"checkpoint": 1, "task": "a", "metric": "acc"}]),
+    "scores": lambda run: run.add_scores([{"checkpoint": 1, "suite": "s", "task": "a", "metric": "acc"}]),
     "metrics": lambda run: run.append_metrics([{"step": 2}]),
     "all metrics": lambda run: run.forget_metrics_after(0),
     "a removal": lambda run: run.remove(run.checkpoint(1)),
