@@ -40,7 +40,8 @@ class Prefix(Condition):
 
 @dataclass(frozen=True, eq=False)
 class Window(Condition):
-    """i − j < width: the nearest `width` places up to and including i."""
+    """|i − j| < width: fewer than `width` places away on either side; under `Causal` the last `width` up to and
+    including i."""
 
     width: int = 0
 

@@ -62,7 +62,7 @@ def _holds(condition: Condition, query: torch.Tensor, key: torch.Tensor) -> torc
         case Causal():
             return key <= query
         case Window(width=width):
-            return query - key < width
+            return (query - key).abs() < width
         case Prefix(lengths_B=lengths_B):
             assert lengths_B is not None
             return (key <= query) | (key < lengths_B[:, None, None])

@@ -23,7 +23,7 @@ def holds(condition: Condition, row: int, i: int, j: int) -> bool:
     if isinstance(condition, Causal):
         return j <= i
     if isinstance(condition, Window):
-        return i - j < condition.width
+        return abs(i - j) < condition.width
     if isinstance(condition, Prefix):
         return j <= i or j < condition.lengths_B[row]
     if isinstance(condition, SameDocument):
@@ -99,6 +99,11 @@ def test_a_view_lowers_once_for_all_layers():
     view = View(Causal() & Window(3), 8, 0, torch.device("cpu"))
     assert view.lower()[1] is view.lower()[1]
     assert view.lower(2)[1].sum() < view.lower()[1].sum()
+
+
+def test_a_window_is_as_wide_ahead_as_behind():
+    _, mask = lower(Visibility((Window(2),)), 5, 5, 0, "cpu")
+    assert mask[0, 0].sum(-1).tolist() == [2, 3, 3, 3, 2], "a place, and one neighbour on each side"
 
 
 def test_an_unknown_condition_is_refused():
