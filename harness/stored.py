@@ -1,4 +1,4 @@
-"""The config of a stored run, and what is said where a plugin that made it is not here."""
+"""The config of a stored run, what its model gives, and what is said where a plugin that made it is not here."""
 
 from __future__ import annotations
 
@@ -22,6 +22,23 @@ def stored_config(run: RunDir, **other: Any) -> RunConfig:
             f"Run {run.id} was made with the {kind} {missing.name}, which no plugin here has. {_whence(run)} "
             f"`harness results`, `status` and `diff` show the run without it.{registry().trouble()}"
         ) from None
+
+
+def likelihood_of(run: RunDir) -> str | None:
+    """The kind of likelihood that its model gives, None: it gives none. Older runs' manifests leave it to the
+    config."""
+    said = run.manifest().get("model", {})
+    return said["likelihood"] if "likelihood" in said else stored_config(run).method.likelihood
+
+
+def writes(run: RunDir) -> bool:
+    """Whether its model goes on with a text, token by token, as far as its method says. Older runs' manifests leave it
+    to the config."""
+    said = run.manifest().get("model", {})
+    if "writes" in said:
+        return bool(said["writes"])
+    method = stored_config(run).method
+    return method is None or bool(method.writes())
 
 
 def _whence(run: RunDir) -> str:

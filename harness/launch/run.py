@@ -22,7 +22,7 @@ from harness.planning.plan import Plan, data_fingerprint, dataset
 from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir
 from harness.schema import RunConfig
-from harness.stored import stored_config
+from harness.stored import likelihood_of, stored_config, writes
 from harness.training.fingerprint import followed
 from harness.training.job import TrainingJob
 
@@ -126,20 +126,20 @@ def begin(plan: Plan, run: RunDir, resumes: bool = False) -> None:
             "trained": plan.trained,
             "flops_per_token": plan.training_flops,
             "vocabulary": plan.vocabulary,
-            "likelihood": _likelihood(plan),
+            **_gives(plan),
             "loss_in": plan.config.method.unit if plan.config.method else None,
         },
         budget=_budget(plan),
     )
 
 
-def _likelihood(plan: Plan) -> str | None:
-    """How its model is scored: as its method says; as that of the run which it quantizes."""
-    if plan.config.method:
-        return plan.config.method.likelihood
-    from harness.scoring.score import likelihood_of
-
-    return likelihood_of(RunDir(plan.parents["init"].path))
+def _gives(plan: Plan) -> dict[str, Any]:
+    """What its model gives: what its method says; what that of the run gives which it quantizes."""
+    method = plan.config.method
+    if method:
+        return {"likelihood": method.likelihood, "writes": method.writes()}
+    quantized = RunDir(plan.parents["init"].path)
+    return {"likelihood": likelihood_of(quantized), "writes": writes(quantized)}
 
 
 def _budget(plan: Plan) -> dict[str, Any]:

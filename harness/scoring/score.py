@@ -19,7 +19,7 @@ from harness.files import CHECKSUMS, checksum
 from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.rundir import RunDir
 from harness.scoring.progress import Progress
-from harness.stored import stored_config
+from harness.stored import likelihood_of, stored_config
 
 if TYPE_CHECKING:
     from harness.scoring.evaluate import Prepared
@@ -48,7 +48,7 @@ def score_runs(
     settings = settings_digest(suite)
     for run in runs:
         config = stored_config(run)
-        if (config.method and config.method.likelihood is None) or "language_model" not in config.architecture.heads():
+        if likelihood_of(run) is None or "language_model" not in config.architecture.heads():
             raise UserError(f"The model of run {run.id} gives no likelihoods: no suite can score it.")
         _refuse_what_was_trained_on(run, suite)
     missing = [found for found in (_checkpoint(run, checkpoint) for run in runs) if not _is_scored(found, settings)]
@@ -184,14 +184,6 @@ def _prepare_worker() -> None:
 def _in_worker(checkpoint: Checkpoint) -> list[Row]:
     assert _work is not None
     return _work(checkpoint, None)
-
-
-def likelihood_of(run: RunDir) -> str | None:
-    """The kind of likelihood that its model gives; older runs' manifests leave it to the config."""
-    said = run.manifest().get("model", {})
-    if "likelihood" in said:
-        return said["likelihood"]
-    return stored_config(run).method.likelihood
 
 
 def _score_one(

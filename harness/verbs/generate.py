@@ -32,6 +32,7 @@ def go_on(config: GenerateConfig) -> None:
     from harness.data.examples import ends
     from harness.decoding.generate import generate as decode
     from harness.rundir import open_run
+    from harness.stored import writes
     from harness.training.train import load_model
 
     prompt = _text(config.prompt)
@@ -39,8 +40,8 @@ def go_on(config: GenerateConfig) -> None:
     model, made_by, tokenizer = load_model(run, run.result_step() if config.checkpoint is None else config.checkpoint)
     if "language_model" not in model.heads:
         raise UserError(f"The model of run {run.id} has no head that says what comes next: it writes no text.")
-    if made_by.method and not made_by.method.writes():
-        raise UserError(f"objective={made_by.method.name} of run {run.id} makes a model that writes no text.")
+    if not writes(run):
+        raise UserError(f"The model of run {run.id} sees what comes after a token, too: it writes no text.")
     device = "cuda" if made_by.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     torch.set_num_threads(made_by.trainer.threads)
     # As in scoring: what the tokenizer opens every text with, and before nothing the token that begins a document.

@@ -56,14 +56,15 @@ def export(words: list[str], verb: Verb) -> int:
         raise UserError(f"checkpoint={own['checkpoint']} is no step: a whole number, such as checkpoint=120.")
     from harness.models.huggingface.folder import write_folder
     from harness.rundir import open_run
+    from harness.stored import writes
     from harness.training.train import load_model
 
     run = open_run(name, own["runs"])
     model, config, tokenizer = load_model(run, int(own["checkpoint"]) if own["checkpoint"] else run.result_step())
-    if config.method and not config.method.writes() and "language_model" in model.heads:
+    if not writes(run) and "language_model" in model.heads:
         raise UserError(
-            f"objective={config.method.name} of run {run.id} sees what comes after a token, and the models of "
-            "transformers that can be written see only what comes before: they would compute something else."
+            f"The model of run {run.id} sees what comes after a token, and the models of transformers that can be "
+            "written see only what comes before: they would compute something else."
         )
     if config.quantizer:
         config.quantizer.dequantize(model)

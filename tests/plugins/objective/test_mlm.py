@@ -190,14 +190,24 @@ def test_it_has_no_likelihood_and_writes_no_text():
         plan_of("corpus=synthetic", "suite=null", "watch.sample_every=5")
 
 
-def test_a_run_of_it_neither_generates_nor_is_written_as_a_causal_model(tmp_path: Path, capsys: Any):
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_run_of_it_is_not_scored_generates_nothing_and_is_not_exported(tmp_path: Path, capsys: Any, quantized: bool):
+    """Nor is one that was quantized, which has no method of its own."""
     small = ["corpus=synthetic", "corpus.documents=40", "data.sequence_length=32", "suite=null"]
     plan = plan_of(*small, "budget.tokens=null", "budget.steps=2", f"runs={tmp_path}")
     carry_out(plan, quiet=True)
-    assert main(["generate", f"run={plan.id}", "prompt=a", f"runs={tmp_path}"]) == 2
-    assert "makes a model that writes no text" in " ".join(capsys.readouterr().err.split())
-    assert main(["export", plan.id, f"to={tmp_path / 'folder'}", f"runs={tmp_path}"]) == 2
-    assert "sees what comes after a token" in " ".join(capsys.readouterr().err.split())
+    if quantized:
+        plan = plan_of(*small, "objective=null", "quantizer=int8", f"parents.init={plan.id}", f"runs={tmp_path}")
+        carry_out(plan, quiet=True)
+
+    def refused(*words: str) -> str:
+        assert main([*words, f"runs={tmp_path}"]) == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "gives no likelihoods: no suite can score it" in refused("score", f"run={plan.id}", "suite=offline")
+    assert "it writes no text" in refused("generate", f"run={plan.id}", "prompt=a")
+    assert "sees what comes after a token" in refused("export", plan.id, f"to={tmp_path / 'folder'}")
+    assert not RunDir(tmp_path / plan.id).scores()
     assert not (tmp_path / "folder").exists()
 
 
