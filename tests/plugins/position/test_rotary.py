@@ -190,6 +190,10 @@ def test_heads_that_cannot_be_turned_are_refused(values, head_width, message):
     ("values", "message"),
     [
         ({"factor": 4.0}, "factor=4.0 does nothing where scaling=none"),
+        ({"original_length": 7}, "original_length=7 does nothing where scaling=none, only where it is yarn or llama3"),
+        ({"scaling": "linear", "factor": 2.0, "slow": 2.0}, "slow=2.0 does nothing where scaling=linear"),
+        ({"scaling": "ntk", "factor": 2.0, "fast": 3.0}, "fast=3.0 does nothing where scaling=ntk"),
+        ({"scaling": "llama3", "original_length": 8, "temperature": 2.0}, "temperature=2.0 does nothing where"),
         ({"scaling": "yarn", "factor": 4.0}, "scaling=yarn needs original_length"),
         ({"scaling": "llama3", "original_length": 8, "slow": 4.0}, "slow=4.0 and fast=4.0 are numbers of rotations"),
         ({"scaling": "yarn", "original_length": 8, "base": 1.0}, "with base=1 there is but one"),

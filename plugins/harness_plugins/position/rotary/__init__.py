@@ -12,6 +12,15 @@ HARNESS_INTERFACE = 1
 #: The scalings that know how often a pair turns within the original length, each with its default of `fast`.
 BY_ROTATIONS = {"yarn": 32.0, "llama3": 4.0}
 
+#: The scalings that each option means something to. Elsewhere it would change a run's id and nothing else.
+USED_BY = {
+    "factor": ("linear", "ntk", "yarn", "llama3"),
+    "original_length": ("yarn", "llama3"),
+    "slow": ("yarn", "llama3"),
+    "fast": ("yarn", "llama3"),
+    "temperature": ("yarn",),
+}
+
 
 @dataclass(kw_only=True)
 class RotaryConfig(PositionConfig):
@@ -50,8 +59,12 @@ class RotaryConfig(PositionConfig):
     )
 
     def check(self) -> None:
-        if self.scaling == "none" and self.factor != 1.0:
-            raise ConfigError(f"factor={self.factor} does nothing where scaling=none: choose a scaling.")
+        for name, scalings in USED_BY.items():
+            if self.scaling not in scalings and getattr(self, name) != getattr(RotaryConfig, name):
+                raise ConfigError(
+                    f"{name}={getattr(self, name)} does nothing where scaling={self.scaling}, only where it is "
+                    f"{' or '.join(scalings)}: leave it out, or choose another scaling."
+                )
         if self.scaling in BY_ROTATIONS and self.original_length is None:
             raise ConfigError(
                 f"scaling={self.scaling} needs original_length: how long sequences were before, in tokens."
