@@ -138,7 +138,7 @@ def test_it_is_deepseeks():
 
 def test_the_balance_loss_is_the_papers_row_by_row():
     """α · N · Σ f_i · P_i (Fedus et al. 2022, equation 4), a mean over rows."""
-    module, x = build(top_k=1, balance_loss=0.3), hidden()
+    module, x = build(top_k=1, normalise=False, balance_loss=0.3), hidden()
     losses = []
     for row_TC in x:
         probability_TE = torch.softmax(row_TC @ module.router.weight.T, -1)
@@ -174,16 +174,23 @@ def test_losses_are_of_training_alone():
     assert build(balance_loss=0, z_loss=0)(hidden())[1] == {}
 
 
+@pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
+def test_the_router_learns_from_what_the_experts_make(values):
+    module = build(**values)
+    (gradient,) = torch.autograd.grad(module(hidden())[0].square().sum(), module.router.weight)
+    assert gradient.abs().max() > 1e-3
+
+
 # ----------------------------------------------------------------------------------------------- the bias
 
 
 def test_the_bias_moves_choices_and_no_weights():
     """The scores of the chosen are weighted as if there were none."""
-    module, x = build(bias_rate=0.1, top_k=1), hidden()
+    module, x = build(bias_rate=0.1, top_k=1, normalise=False), hidden()
     module.router.bias.zero_()[5] = 10
     chosen_BTK, weights_BTK, _, _ = module.router(x)
     assert (chosen_BTK == 5).all()
-    assert torch.equal(weights_BTK, torch.ones_like(weights_BTK))
+    torch.testing.assert_close(weights_BTK[..., 0], (x @ module.router.weight.T).softmax(-1)[..., 5])
 
 
 def test_the_bias_is_moved_by_the_sign_of_the_error():
@@ -266,7 +273,7 @@ def test_the_load_is_what_the_experts_are_given(transformer):
 @pytest.mark.parametrize("quantizer", [None, {"name": "qat_int8", "activations": "dynamic"}])
 def test_an_expert_that_is_given_nothing_has_a_gradient_of_zero(transformer, quantizer):
     """Also where its input is rounded by a scale of its own, which nothing has not."""
-    model = model_of(transformer, experts=64, top_k=1)
+    model = model_of(transformer, experts=64, top_k=1, normalise=False)
     if quantizer:
         plugin_config("quantizer", quantizer, "quantizer").prepare(model)
     _, gradients, load = step(model)
@@ -347,6 +354,9 @@ def test_tokens_cost_what_their_experts_cost():
         ({"groups": 2, "top_groups": 4}, "top_groups=4 is more than there are"),
         ({"top_k": 9}, "top_k=9 is more than the 8 experts"),
         ({"groups": 4, "top_groups": 1, "top_k": 3}, "top_k=3 is more than the 2 experts"),
+        ({"top_k": 1}, "top_k=1 needs normalise=false"),
+        ({"group_best": 3}, "group_best=3 does nothing where a token's experts come from all groups"),
+        ({"groups": 4, "top_groups": 4, "group_best": 1}, "group_best=1 does nothing"),
         ({"groups": 8, "top_groups": 2}, "group_best=2 is more than the 1 experts of a group"),
     ],
 )

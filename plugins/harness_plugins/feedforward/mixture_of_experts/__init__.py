@@ -64,6 +64,16 @@ class MixtureOfExpertsConfig(FeedforwardConfig):
             raise ConfigError(
                 f"top_k={self.top_k} is more than the {groups * size} experts that a token may choose of."
             )
+        if self.top_k == 1 and self.normalise:
+            raise ConfigError(
+                "top_k=1 needs normalise=false: one score divided by itself is 1, whatever the router says, and so the "
+                "loss would not teach it anything."
+            )
+        if groups == self.groups and self.group_best != MixtureOfExpertsConfig.group_best:
+            raise ConfigError(
+                f"group_best={self.group_best} does nothing where a token's experts come from all groups: leave it "
+                "out, or say groups=… and top_groups=…, less than those."
+            )
         if groups < self.groups and self.group_best > size:
             raise ConfigError(f"group_best={self.group_best} is more than the {size} experts of a group.")
 
