@@ -178,6 +178,9 @@ def test_the_head_of_old_gpt_neox_checkpoints_is_found(transformer):
     assert all(torch.equal(found[name], ours[name]) for name in ours)
 
 
+EXPERTS = {"feedforward": {"name": "mixture_of_experts", "expert": {"name": "gated"}}}
+
+
 def small(transformer, **values):
     return transformer(**{"attention": {"name": "multi_head", "key_value_heads": 2}, **values})
 
@@ -188,6 +191,7 @@ def small(transformer, **values):
         ({"norm": "layernorm"}, "No model of transformers is made of"),
         ({"attention": {"name": "multi_head", "window": 4, "bias": True}}, "window=4 is None in its llama, and .*bias"),
         ({"placement": "post"}, "placement=post"),
+        ({"pattern": ["a", "b"], "blocks": {"a": {}, "b": EXPERTS}}, "No model of transformers is made of"),
         ({"pattern": ["a"], "blocks": {"a": {"feedforward": {"hidden": 8}}}}, "blocks"),
     ],
 )

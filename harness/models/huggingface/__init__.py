@@ -132,12 +132,16 @@ _NO_MATTER = ("vocabulary", "dropout", "embedding_dropout", "residual_dropout", 
 
 
 def _families(config: Any) -> list[Family]:
-    """The model types that are made of the same parts; their tensors have the same names."""
-    found = [family for family in FAMILIES.values() if _parts(config, family.parts) == family.parts]
+    """The model types that are made of the same parts in every layer; their tensors have the same names."""
+    found = [family for family in FAMILIES.values() if _made_of(config, family.parts)]
     if not found:
         known = (f"{name} ({', '.join(family.parts.values())})" for name, family in FAMILIES.items())
         raise UserError(f"No model of transformers is made of this architecture's parts. Known are {'; '.join(known)}.")
     return found
+
+
+def _made_of(config: Any, parts: Mapping[str, str]) -> bool:
+    return _parts(config, parts) == parts and all(_parts(layer, parts) == parts for layer in config.layer_blocks())
 
 
 def _parts(config: Any, kinds: Iterable[str]) -> dict[str, str | None]:
