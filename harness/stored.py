@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.config import from_mapping
 from harness.errors import UserError
+from harness.interfaces.tokenizer import extra_tokens
 from harness.registry import METHOD, METHODS, NoSuchPlugin, registry
 from harness.rundir import RunDir
 from harness.schema import RunConfig
@@ -39,6 +40,17 @@ def writes(run: RunDir) -> bool:
         return bool(said["writes"])
     method = stored_config(run).method
     return method is None or bool(method.writes())
+
+
+def own_tokens(run: RunDir) -> dict[str, int]:
+    """The numbers of the tokens of its method, or of that of the run which it quantizes, by name. Older runs' manifests
+    leave them to the config."""
+    said = run.manifest().get("model", {})
+    if "extra_tokens" in said:
+        return dict(said["extra_tokens"])
+    config, kept = stored_config(run), run.path / "tokenizer"
+    names = config.extra_tokens
+    return extra_tokens(config.tokenizer.of_run(kept), config.tokenizer.load(kept).size, names) if names else {}
 
 
 def _whence(run: RunDir) -> str:

@@ -18,11 +18,11 @@ from harness.interfaces.suite import HeldOut, SuiteConfig
 from harness.launch.progress import Tokenising
 from harness.lease import LeaseLost
 from harness.planning.cost import seen
-from harness.planning.plan import Plan, data_fingerprint, dataset
+from harness.planning.plan import Plan, data_fingerprint, dataset, own_tokens_of
 from harness.planning.reuse import Decision, allowed, start
 from harness.rundir import RunDir
 from harness.schema import RunConfig
-from harness.stored import likelihood_of, stored_config, writes
+from harness.stored import likelihood_of, own_tokens, stored_config, writes
 from harness.training.fingerprint import followed
 from harness.training.job import TrainingJob
 
@@ -137,9 +137,11 @@ def _gives(plan: Plan) -> dict[str, Any]:
     """What its model gives: what its method says; what that of the run gives which it quantizes."""
     method = plan.config.method
     if method:
-        return {"likelihood": method.likelihood, "writes": method.writes()}
+        tokens = own_tokens_of(plan.config, plan.inherited)
+        return {"likelihood": method.likelihood, "writes": method.writes(), "extra_tokens": tokens}
     quantized = RunDir(plan.parents["init"].path)
-    return {"likelihood": likelihood_of(quantized), "writes": writes(quantized)}
+    tokens = own_tokens(quantized)
+    return {"likelihood": likelihood_of(quantized), "writes": writes(quantized), "extra_tokens": tokens}
 
 
 def _budget(plan: Plan) -> dict[str, Any]:

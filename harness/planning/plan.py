@@ -136,9 +136,7 @@ def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | No
 def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
     """The model's vocabulary: its own, or the tokenizer's and the method's tokens. Raises ConfigError where its own is
     smaller."""
-    known = config.tokenizer.vocabulary()
-    size = int(known if known is not None else dataset(config, inherited=inherited).tokenizer.size)
-    size = vocabulary_with(size, extra_tokens(config.tokenizer, size, config.extra_tokens))
+    size = vocabulary_with(_size(config, inherited), own_tokens_of(config, inherited))
     asked = config.architecture.vocabulary
     if asked is not None and asked < size:
         raise ConfigError(
@@ -146,6 +144,17 @@ def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
             f"Set it to null, which means the tokenizer's, or to at least {size}."
         )
     return int(asked or size)
+
+
+def own_tokens_of(config: RunConfig, inherited: Path | None = None) -> dict[str, int]:
+    """The numbers of its method's own tokens, by name."""
+    return extra_tokens(config.tokenizer, _size(config, inherited), config.extra_tokens)
+
+
+def _size(config: RunConfig, inherited: Path | None) -> int:
+    """Of the tokenizer."""
+    known = config.tokenizer.vocabulary()
+    return int(known if known is not None else dataset(config, inherited=inherited).tokenizer.size)
 
 
 def _with(names: Sequence[str]) -> str:

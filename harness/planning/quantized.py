@@ -41,7 +41,7 @@ def as_its_parent(config: RunConfig, planned: Mapping[str, Plan]) -> RunConfig:
     taken = {name: getattr(run.config, name) for name in TAKEN}
     if not run.planned:
         taken["tokenizer"] = run.config.tokenizer.of_run(run.dir.path / "tokenizer")
-    if run.config.extra_tokens:  # a run without a method has no names for them
+    if run.config.extra_tokens:  # of a run without a method the config has no names for them
         taken["architecture"] = replace(run.config.architecture, vocabulary=run.vocabulary)
     taken["data"] = replace(run.config.data, retrain_tokenizer=False)
     return replace(config, **taken, trainer=replace(config.trainer, precision=run.config.trainer.precision))

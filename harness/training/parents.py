@@ -16,6 +16,7 @@ from harness.interfaces.method import Setting
 from harness.interfaces.tokenizer import extra_tokens
 from harness.models.vocabulary import grown, named, origins, same_tokens, tables, transferred
 from harness.rundir import RunDir
+from harness.stored import own_tokens
 from harness.training.device import device_of
 from harness.training.job import Parent, TrainingJob
 from harness.training.reference import reference
@@ -71,7 +72,7 @@ def start_from(job: TrainingJob, model: Model) -> list[str]:
         of = origins(new, old)
         weights |= {name: transferred(weights[name], fresh[name], of) for name in names}
     behind = {name: token for name, token in own.items() if token >= new.size}
-    of_parent = _tokens_of(parent, old)
+    of_parent = _tokens_of(parent)
     weights |= {name: named(weights[name], before[name], fresh[name], behind, of_parent) for name in names}
     missing, unexpected = model.load_state_dict(weights, strict=False)
     assert not unexpected
@@ -84,11 +85,9 @@ def _own_tokens(job: TrainingJob) -> dict[str, int]:
     return extra_tokens(job.config.tokenizer, job.dataset.tokenizer.size, job.config.extra_tokens)
 
 
-def _tokens_of(parent: Parent, tokenizer: Any) -> dict[str, int]:
+def _tokens_of(parent: Parent) -> dict[str, int]:
     """Those of a parent's method. A folder has no other tokens than its tokenizer's."""
-    from harness.training.train import own_tokens
-
-    return own_tokens(RunDir(parent.path), tokenizer.size) if parent.step is not None else {}
+    return own_tokens(RunDir(parent.path)) if parent.step is not None else {}
 
 
 def _say_which_heads(parent: Parent, differs: dict[str, Any], ours: frozenset[str], theirs: frozenset[str]) -> None:

@@ -11,11 +11,11 @@ from harness import plugins
 from harness.causes import in_words
 from harness.errors import UserError
 from harness.files import is_whole
-from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
+from harness.interfaces.tokenizer import vocabulary_with
 from harness.lease import LeaseLost
 from harness.rundir import RunDir
 from harness.schema import RunConfig
-from harness.stored import stored_config
+from harness.stored import own_tokens, stored_config
 from harness.training.interrupt import Interrupt
 from harness.training.job import TrainingJob
 
@@ -161,12 +161,6 @@ def _say_what_is_damaged(run: RunDir, start: int) -> None:
             log.warning("%s is damaged or unfinished; the run goes on from step %d instead.", folder, start)
 
 
-def own_tokens(run: RunDir, size: int) -> dict[str, int]:
-    """The numbers of the tokens of a run's method, by name, beside a tokenizer of that size."""
-    config = stored_config(run)
-    return extra_tokens(config.tokenizer.of_run(run.path / "tokenizer"), size, config.extra_tokens)
-
-
 def load_model(run: RunDir, step: int | None = None, merge: bool = True) -> tuple[Model, RunConfig, Any]:
     """The model (in eval mode, on the CPU), the config and the tokenizer of a run at a checkpoint; null: its last.
 
@@ -185,7 +179,7 @@ def load_model(run: RunDir, step: int | None = None, merge: bool = True) -> tupl
         raise UserError(f"Run {run.id} has no whole checkpoint{wanted}. Whole are: {whole or 'none'}.")
     config = stored_config(run)
     tokenizer = config.tokenizer.load(run.path / "tokenizer")
-    vocabulary = vocabulary_with(tokenizer.size, own_tokens(run, tokenizer.size))
+    vocabulary = vocabulary_with(tokenizer.size, own_tokens(run))
     model: Model = config.architecture.build(config.architecture.vocabulary or vocabulary)
     if config.trainer.precision == "bf16-true":
         model.bfloat16()

@@ -20,7 +20,8 @@ from harness.planning.plan import Plan, resolve
 from harness.registry import Entry, registry
 from harness.rundir import RunDir
 from harness.training.fit import build_loop
-from harness.training.job import TrainingJob
+from harness.training.job import Parent, TrainingJob
+from harness.training.parents import read
 from harness.training.train import load_model
 
 TINY = [
@@ -108,10 +109,9 @@ def test_a_run_is_loaded_without_the_folder_of_its_tokenizer(folder: Path, tmp_p
     assert len(table(plan, tmp_path / "runs")) == plan.vocabulary == 259
 
 
-def test_what_starts_from_a_run_takes_the_rows_of_the_same_names(tmp_path: Path):
-    """From two tokens to one of them, to none, and to two again: one row is known by name, the other begins anew."""
-    first = trained(tmp_path, "objective=two")
-    old_VC = table(first, tmp_path)
+@pytest.fixture
+def begun(tmp_path: Path) -> Any:
+    """The table that a run begins with, and that of a fresh model of its seed."""
 
     def begun(*words: str) -> tuple[torch.Tensor, torch.Tensor]:
         plan = plan_of(f"runs={tmp_path}", *words)
@@ -124,6 +124,13 @@ def test_what_starts_from_a_run_takes_the_rows_of_the_same_names(tmp_path: Path)
         fresh = plan.config.architecture.build(plan.vocabulary)
         return loop.model.body.tokens.weight, fresh.body.tokens.weight
 
+    return begun
+
+
+def test_what_starts_from_a_run_takes_the_rows_of_the_same_names(tmp_path: Path, begun: Any):
+    """From two tokens to one of them, to none, and to two again: one row is known by name, the other begins anew."""
+    first = trained(tmp_path, "objective=two")
+    old_VC = table(first, tmp_path)
     rows_VC, fresh_VC = begun("objective=mlm", f"parents.init={first.id}")
     assert torch.equal(rows_VC[:257], old_VC[:257])
     assert torch.equal(rows_VC[257], old_VC[258]), "the mask, which had another number"
@@ -145,8 +152,10 @@ def test_a_continued_run_keeps_them(tmp_path: Path):
         )  # fmt: skip
 
 
-def test_a_quantized_run_has_them_too(tmp_path: Path):
+def test_a_quantized_run_has_them_too(tmp_path: Path, begun: Any):
     first = trained(tmp_path, "objective=mlm")
     words: list[Any] = ["objective=null", "quantizer=int8", f"parents.init={first.id}"]
     quantized = trained(tmp_path, *words)
     assert quantized.vocabulary == 258 == len(table(quantized, tmp_path))
+    rows_VC, _ = begun("objective=mlm", f"parents.init={quantized.id}")
+    assert torch.equal(rows_VC, read(Parent(tmp_path / quantized.id, 0, ""))[1]["body.tokens.weight"])
