@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from harness.config import ConfigError
@@ -64,9 +64,25 @@ def check_init(config: RunConfig, vocabulary: int, architecture: Any, its_vocabu
             )
 
 
-def check_beside(config: RunConfig, vocabulary: int, its_vocabulary: int, same_tokenizer: bool) -> None:
-    """Whether an adapter can stand beside the weights as they are: rows of other tokens would be in no checkpoint."""
-    if config.adapter and (vocabulary != its_vocabulary or not same_tokenizer):
+def check_beside(
+    config: RunConfig, vocabulary: int, its_vocabulary: int, same_tokenizer: bool, its_tokens: Sequence[str]
+) -> None:
+    """Whether an adapter can stand beside the weights as they are: rows of other tokens would be in no checkpoint.
+    its_tokens: the names of the tokens of its method, in order."""
+    if not config.adapter:
+        return
+    # Only tokens behind the tokenizer's have rows of their own; their places follow from the order of the names.
+    ours, theirs = (
+        [name for name in names if config.tokenizer.special(name) is None]
+        for names in (config.extra_tokens, its_tokens)
+    )
+    if ours != theirs[: len(ours)]:
+        raise ConfigError(
+            f"adapter={config.adapter.name} leaves its weights as they are, and {config.method.name} has tokens of its "
+            f"own ({', '.join(ours)}), which have no rows there. Train the whole model, by adapter=null, or start from "
+            f"a run that was trained with them, as by {config.method.name}."
+        )
+    if vocabulary != its_vocabulary or not same_tokenizer:
         raise ConfigError(
             f"adapter={config.adapter.name} leaves its weights as they are, so its tokenizer and its {its_vocabulary} "
             f"rows of the embedding table must be kept: take the same tokenizer, and architecture.vocabulary="

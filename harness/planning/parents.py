@@ -16,7 +16,7 @@ from harness.identity import flat_difference
 from harness.planning.fitting import check_beside, check_init, check_leaned_on, leans_on
 from harness.rundir import RunDir, open_run
 from harness.schema import STARTS, RunConfig
-from harness.stored import stored_config
+from harness.stored import own_tokens, stored_config
 from harness.training.job import Parent
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class _Run:
     steps: int
     data: str
     planned: bool
-    inherited: Path | None = None
+    inherited: Path | None
+    tokens: tuple[str, ...]  #: its method's own, by name, in order
 
 
 def resolve_parents(
@@ -108,7 +109,7 @@ def _resolved(
         check_init(config, vocabulary, run.config.architecture, run.vocabulary)
         if config.adapter:  # otherwise its tokenizer may be another, and need not be made to see whether it is
             same = data == run.data or inherited is not None or _same_tokenizer(config, run)
-            check_beside(config, vocabulary, run.vocabulary, same)
+            check_beside(config, vocabulary, run.vocabulary, same, run.tokens)
     if leans := leans_on(config, role):
         same = data == run.data or _same_tokenizer(config, run, inherited)
         check_leaned_on(leans, config, vocabulary, run.config.architecture, run.vocabulary, same)
@@ -147,14 +148,23 @@ def named_run(name: str, runs: str, planned: Mapping[str, Plan]) -> _Run:
     if plan is not None:
         run = RunDir(Path(plan.config.runs) / plan.id)
         waits = plan.config.retrain or run.state() != "finished"
-        return _Run(run, plan.config, plan.vocabulary, plan.steps, plan.identity["data"], waits, plan.inherited)
+        data, tokens = plan.identity["data"], _own_tokens(plan, planned)
+        return _Run(run, plan.config, plan.vocabulary, plan.steps, data, waits, plan.inherited, tokens)
     run = open_run(name, runs)
     config, manifest = stored_config(run), run.manifest()
     if "budget" not in manifest:
         raise UserError(f"run {run.id} has never been started.")
     data = manifest["identity"].get("data", "")  # an imported run has seen none
     inherited = run.path / "tokenizer" if "tokenizer" in manifest["identity"] else None
-    return _Run(run, config, manifest["model"]["vocabulary"], manifest["budget"]["steps"], data, False, inherited)
+    vocabulary, steps, tokens = manifest["model"]["vocabulary"], manifest["budget"]["steps"], tuple(own_tokens(run))
+    return _Run(run, config, vocabulary, steps, data, False, inherited, tokens)
+
+
+def _own_tokens(plan: Plan, planned: Mapping[str, Plan]) -> tuple[str, ...]:
+    """The names of those of its method; of a run that only quantizes, of that which it quantizes."""
+    if plan.config.method:
+        return plan.config.extra_tokens
+    return named_run(split(plan.config.parents["init"])[0], plan.config.runs, planned).tokens
 
 
 def _step(run: _Run, wanted: str | None) -> int:
@@ -286,7 +296,7 @@ def _of_folder(role: str, path: Path, config: RunConfig, vocabulary: int) -> Par
         )
     same = tokenizer is None or tokenizer.fingerprint() == config.tokenizer.fingerprint()
     if role == "init":
-        check_beside(config, vocabulary, architecture.vocabulary, same)
+        check_beside(config, vocabulary, architecture.vocabulary, same, ())
     if leans := leans_on(config, role):
         check_leaned_on(leans, config, vocabulary, architecture, architecture.vocabulary, same)
     return Parent(path, None, folder.fingerprint())

@@ -143,6 +143,31 @@ def test_what_starts_from_a_run_takes_the_rows_of_the_same_names(tmp_path: Path,
     assert torch.equal(rows_VC[257], fresh_VC[257]), "which the parent had not"
 
 
+@pytest.mark.parametrize("vocabulary", ["null", "300"])
+@pytest.mark.parametrize("quantized", [False, True])
+def test_an_adapter_stands_beside_a_run_that_has_them_and_no_other(tmp_path: Path, vocabulary: str, quantized: bool):
+    """Their rows would be in no checkpoint. The advice must not be a vocabulary too small for them."""
+
+    def planned(*words: str, **before: Plan) -> Plan:
+        all_words = [*TINY, f"runs={tmp_path}", *words]
+        return resolve(run_config(all_words).with_seeds(), {one.id: one for one in before.values()})
+
+    def parent(*words: str) -> dict[str, Plan]:
+        first = planned(f"architecture.vocabulary={vocabulary}", *words)
+        if not quantized:
+            return {"first": first}
+        words = ("objective=null", "quantizer=int8", f"parents.init={first.id}")
+        return {"first": first, "second": planned(*words, first=first)}
+
+    lora = ["objective=mlm", "adapter=lora", f"architecture.vocabulary={vocabulary}"]
+    for other in ("objective=clm", "objective=two"):
+        before = parent(other)
+        with pytest.raises(ConfigError, match=r"mlm has tokens of its own \(\[MASK\]\), which have no rows there"):
+            planned(*lora, f"parents.init={list(before.values())[-1].id}", **before)
+    before = parent("objective=mlm")
+    assert planned(*lora, f"parents.init={list(before.values())[-1].id}", **before).trained
+
+
 def test_a_continued_run_keeps_them(tmp_path: Path):
     first = trained(tmp_path, "objective=clm", "architecture.vocabulary=300")
     with pytest.raises(ConfigError, match=r"own tokens is \[MASK\] here and not set there"):
