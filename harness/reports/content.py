@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.interfaces.analysis import Finding
 from harness.reports.words import is_number
+from harness.results.losses import kinds_of_loss, of_kinds
 from harness.results.rows import run_columns
 
 Row = dict[str, Any]
@@ -53,8 +54,8 @@ class Report:
 
 
 def rungs(report: Report) -> list[Row]:
-    """The runs with the columns of the table `runs`, small to large; `D_per_N` and `error` beside them."""
-    rows = [run_columns(run) | {"error": run.get("error")} for run in report.runs]
+    """The runs with the columns of the table `runs`, small to large; `D_per_N`, `error` and `manifest` beside them."""
+    rows = [run_columns(run) | {"error": run.get("error"), "manifest": run} for run in report.runs]
     for row in rows:
         row["D_per_N"] = row["tokens"] / row["non_embedding"] if row["tokens"] and row["non_embedding"] else None
     return sorted(
@@ -89,15 +90,13 @@ def comparable(rows: list[Row]) -> list[Row]:
 
 
 def of_one_loss(rows: list[Row]) -> list[Row]:
-    """Those that are comparable, if all their losses are of one method and told in one unit; else none of them."""
+    """Those that are comparable, if all their losses are values of one thing; else none of them."""
     found = comparable(rows)
-    return found if len(kinds_of_loss(found)) <= 1 else []
+    return found if len(_kinds(found)) <= 1 else []
 
 
-def kinds_of_loss(rows: list[Row]) -> list[str]:
-    """Methods and what they tell their losses in."""
-    said = [f"{row['method']} ({row['loss_in'] or 'unit not known'})" for row in rows if row["method"]]
-    return list(dict.fromkeys(said))
+def _kinds(rows: list[Row]) -> list[Row]:
+    return kinds_of_loss(row["manifest"] for row in rows if row["method"])
 
 
 def loss_label(rows: Sequence[Row], which: str) -> str:
@@ -131,10 +130,10 @@ def warnings(report: Report) -> list[str]:
             f"{row['id']} ({row['state'] if row['state'] != 'finished' else 'no finite loss'})" for row in bad
         )
         found.append(f"Without a result, and so in no fit: {len(bad)} of {len(rows)} runs, {names}.")
-    if len(kinds := kinds_of_loss(comparable(rows))) > 1:
+    if len(kinds := _kinds(comparable(rows))) > 1:
         found.append(
-            f"The losses are of {len(kinds)} kinds, {', '.join(kinds)}: no figure shows them together, none is the "
-            "best, and a law that is fitted to all of them says nothing. Compare the scores."
+            f"The losses are of {of_kinds(kinds)}. No figure shows them together, and none is the best. Compare the "
+            "scores."
         )
     for what, key, then in (
         ("numerics fingerprint", "fingerprint", "Between them equal runs agree only up to rounding."),

@@ -22,6 +22,7 @@ from harness.planning.plan import Plan
 from harness.planning.reuse import Decision, allowed
 from harness.reports.chain import start_of
 from harness.reports.content import beginnings
+from harness.results.losses import kinds_of_loss, of_kinds
 from harness.rundir import RunDir
 from harness.studies.stages import rows_of
 from harness.studies.sweep import Sweep
@@ -158,36 +159,54 @@ def _is_kept(found: Any) -> bool:
 
 def points_of(runs: Sequence[RunDir]) -> list[Point]:
     """Each finished run as a law sees it: non-embedding N, D tokens, C = 6ND FLOPs, held-out nats per token. A trunk
-    that others of them continue is no end, and left out; so is what begins with others' weights (`beginnings`)."""
+    that others of them continue is no end, and left out; so is what begins with others' weights (`beginnings`). None
+    where the losses are no values of one thing: `why_no_points` says why."""
+    ends = _ends(runs)
+    return [] if len(kinds_of_loss(ends)) > 1 else [_point(manifest) for manifest in ends]
+
+
+def why_no_points(runs: Sequence[RunDir]) -> str:
+    """One sentence where the runs' losses are of several kinds, to which no law is fitted; else empty."""
+    kinds = kinds_of_loss(_ends(runs))
+    return f"No law is fitted, since the losses are of {of_kinds(kinds)}." if len(kinds) > 1 else ""
+
+
+def _ends(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
+    """The manifests of the runs that are points of a law, if their losses can be compared."""
     manifests = {run.id: run.manifest() if run.state() == "finished" else {} for run in runs}
-    alike = _alike(manifests)
     trunks = {m.get("identity", {}).get("parents", {}).get("continue", "").split("@")[0] for m in manifests.values()}
-    found = []
-    for run in runs:
-        manifest = manifests[run.id]
-        if manifest.get("result", {}).get("held_out_loss") is not None and run.id in alike - trunks:
-            found.append(
-                Point(
-                    N=manifest["model"]["non_embedding"],
-                    D=manifest["budget"]["tokens"],
-                    C=manifest["budget"]["flops_6nd"],
-                    loss=manifest["result"]["held_out_loss"],
-                    seed=manifest["identity"]["config"]["seeds"]["init"],
-                    run=run.id,
-                )
-            )
-    return found
+    ends = _alike(manifests) - trunks
+    return [
+        {**manifest, "id": name}
+        for name, manifest in manifests.items()
+        if name in ends and manifest.get("result", {}).get("held_out_loss") is not None
+    ]
+
+
+def _point(manifest: Mapping[str, Any]) -> Point:
+    return Point(
+        N=manifest["model"]["non_embedding"],
+        D=manifest["budget"]["tokens"],
+        C=manifest["budget"]["flops_6nd"],
+        loss=manifest["result"]["held_out_loss"],
+        seed=manifest["identity"]["config"]["seeds"]["init"],
+        run=manifest["id"],
+    )
 
 
 def notes(analyses: Sequence[Any], runs: Sequence[RunDir]) -> list[str]:
     """What a reader of the laws must know of the runs that are no points of them."""
+    if not analyses:
+        return []
     manifests = {run.id: run.manifest() for run in runs if run.state() == "finished"}
     others = [name for name in manifests if name not in _alike(manifests)]
-    if not analyses or not others:
-        return []
+    found = [said] if (said := why_no_points(runs)) else []
+    if not others:
+        return found
     return [
+        *found,
         f"No points of the laws: {len(others)} runs that begin with the weights of others, {', '.join(others)}. They "
-        "have seen more than their own tokens, and their losses may be of another kind."
+        "have seen more than their own tokens, and their losses may be of another kind.",
     ]
 
 

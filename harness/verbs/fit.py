@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cli import Verb
+from harness.errors import UserError
 from harness.help import verb_help
 from harness.interfaces.analysis import Finding, Point
 from harness.schema import FitConfig
@@ -38,9 +39,12 @@ def _points(source: str, studies: str) -> Sequence[Point]:
 
         return points_from_csv(Path(source))
     from harness.rundir import RunDir
-    from harness.studies.study import kept, points_of
+    from harness.studies.study import kept, points_of, why_no_points
 
-    return points_of([RunDir(Path(run)) for run in kept(source, studies)["runs"]])
+    runs = [RunDir(Path(run)) for run in kept(source, studies)["runs"]]
+    if said := why_no_points(runs):
+        raise UserError(f"{said} `harness report {source}` has their scores.")
+    return points_of(runs)
 
 
 def _show(finding: Finding, as_json: bool) -> None:

@@ -304,3 +304,21 @@ def test_unlike_losses_are_neither_drawn_together_nor_ranked(study, tmp_path):
     assert "Loss over tokens" not in page.text
     assert re.search(r"best held-out loss\s*–", page.text)
     assert "Capabilities" in page.text, "scores are of the same samples whatever the loss is of"
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        ({"data": "in subwords"}, "the corpus, what is held out of it, or the tokenizer is another one"),
+        ({"config": {"method": {"name": "clm", "z": 1}}}, r"clm has other options in \w+ \(z=1\) than in \w+ \(none\)"),
+    ],
+)
+def test_losses_of_other_data_or_options_are_neither_drawn_together_nor_ranked(study, tmp_path, identity, said):
+    report = study(findings=[], scores=[])
+    for run in report.runs[:6]:
+        told_in(run, "clm", "nats per token")
+        run["identity"] = identity
+    page = Page(write(report, tmp_path / "report"))
+    assert re.search(rf"The losses are of 2 kinds, clm \(nats per token\): {said}", page.text)
+    assert "Loss over tokens" not in page.text
+    assert re.search(r"best held-out loss\s*–", page.text)

@@ -155,3 +155,15 @@ def test_a_report_is_written_where_a_runs_plugin_is_not_installed_any_more(here,
     assert re.search(r"No baselines stand beside the scores. Run \w+ was made with the attention mean", page)
     assert "Its manifest names harness-gadgets 0.3: install that." in page
     assert all(f"{name}/" in page for name in runs(here)), "every run stands in it"
+
+
+def test_no_law_is_fitted_to_losses_of_two_kinds(here, capsys):
+    """As if half of the study had been trained on other tokens."""
+    for run in list(runs(here).values())[:2]:
+        run.update_manifest(identity={**run.manifest()["identity"], "data": "in other tokens"})
+    assert main(["fit", "mine", "analysis=power_law"]) == 2
+    said = "No law is fitted, since the losses are of 2 kinds, clm (nats per token): the corpus, what is held out of it"
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert main(["report", "mine"]) == 0
+    assert said in (here / "studies/mine/report.html").read_text()
+    assert json.loads((here / "studies/mine/findings.json").read_text())[0]["values"].get("points", 0) == 0
