@@ -67,21 +67,18 @@ def _shown(values: dict[str, Any], key: str) -> str | None:
 
 def _figure(name: str, a: Row, b: Row, unlike: str) -> Row:
     comparable = name not in LOSSES or not unlike
-    found = _difference(a[name], b[name], *_errors(name, a, b)) if comparable else NO_DIFFERENCE
+    found = _difference(a[name], b[name]) if comparable else NO_DIFFERENCE
     return {"what": name, "a": a[name], "b": b[name], **found}
 
 
 def _measure(a: Row, b: Row, unlike: str) -> Row:
-    found = NO_DIFFERENCE if unlike else _difference(a["value"], b["value"], a["stderr"], b["stderr"])
+    found = NO_DIFFERENCE if unlike else _difference(a["value"], b["value"])
     return {"measure": a["name"], "a": a["value"], "b": b["value"], **found}
 
 
-def _errors(name: str, a: Row, b: Row) -> tuple[Any, Any]:
-    return (a["held_out_stderr"], b["held_out_stderr"]) if name == "held_out_loss" else (None, None)
-
-
-def _difference(a: Any, b: Any, error_a: Any, error_b: Any) -> Row:
-    """The difference of two numbers, its error as if they had nothing in common."""
+def _difference(a: Any, b: Any, error_a: Any = None, error_b: Any = None) -> Row:
+    """The difference of two numbers, its error as if they had nothing in common. Two held-out losses have the same
+    sequences in common, which no run keeps one by one: their difference has no error."""
     if not (isinstance(a, (int, float)) and isinstance(b, (int, float))):
         return NO_DIFFERENCE
     return {"difference": a - b, "stderr": None if None in (error_a, error_b) else math.hypot(error_a, error_b)}
