@@ -106,6 +106,20 @@ def test_rollouts_are_the_prompts_with_what_was_generated(transformer):
     assert batch.places_B.tolist() == [place + 1000 for place in numbers for _ in range(GROUP)]
 
 
+def test_rollouts_are_text_where_the_model_knows_more_tokens_than_the_tokenizer(transformer):
+    """Behind the tokenizer's stand tokens of a method, and padding: neither is drawn, nor has it a probability that
+    the loss could move."""
+    torch.manual_seed(0)
+    policy = transformer(init_std=0.3).build(2 * BYTES.size).double().eval()
+    method = grpo(policy, beta=0.1)
+    batch = rollouts(method, policy, [3, 8])
+    assert all(token < BYTES.size for _, new in completions(batch) for token in new)
+    method.losses(policy, batch)["grpo"].backward()
+    moved_V = policy.body.embedding_VC.grad.abs().sum(1) > 0
+    assert moved_V[: BYTES.size].all()
+    assert not moved_V[BYTES.size :].any()
+
+
 def test_rewards_are_told_of_the_prompts_text_the_completion_without_its_end_and_the_fields(transformer):
     policy = model(transformer, end=3.0)
     batch = rollouts(grpo(policy), policy, [3, 8])

@@ -29,7 +29,7 @@ class GroupRelative:
     "DeepSeekMath", equations 3 and 4, with one update for each rollout).
 
     With one update π_old is π: the ratio is 1 and its gradient that of log π(token), and a clip would change nothing.
-    Probabilities are those at the temperature that is sampled with.
+    Probabilities are those that are sampled with: at that temperature, of the tokenizer's tokens alone.
     """
 
     def __init__(self, config: GrpoConfig, setting: Setting) -> None:
@@ -75,7 +75,7 @@ class GroupRelative:
         repeated = [prompt for prompt in prompts for _ in range(config.group)]
         completions = generate(
             model, repeated, sampler=self.sampler, max_new_tokens=config.max_new_tokens,
-            stop=self.ends, generator=generators,
+            stop=self.ends, generator=generators, text=self.tokenizer.size,
         )  # fmt: skip
         made = self._rollouts(repeated, completions, self._rewards(batch, completions))
         made.places_B = batch.places_B.cpu().repeat_interleave(config.group)
@@ -175,7 +175,7 @@ class GroupRelative:
         """The body's output, and logp_NV of every token that was generated, in nats, at least float32."""
         output = model.body(batch.inputs_BT, visibility=Visibility((Causal(),)))
         hidden_NC = output.hidden_BTC[batch.weights_BT > 0]
-        logits_NV = model.heads["language_model"](hidden_NC)
+        logits_NV = model.heads["language_model"](hidden_NC)[:, : self.tokenizer.size]
         logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
         return output, (logits_NV / self.config.temperature).log_softmax(-1)
 
