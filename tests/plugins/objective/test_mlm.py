@@ -94,6 +94,17 @@ def test_replacements_are_any_token_of_text_and_no_other():
     assert shown[256:].tolist() == [0, 0]
 
 
+def test_no_replacement_is_a_number_without_a_token():
+    """Of 2000 that were asked for the few words have some 550 pieces."""
+    of = tokenizer("wordpiece", size=2000)
+    batch = prepared(
+        mlm(rate=1, masked=0, random=1, of=of), rows(np.random.default_rng(5).integers(0, 256, (200, 101)))
+    )
+    shown = np.bincount(batch.inputs_BT[batch.weights_BT > 0])
+    assert shown.nonzero()[0].tolist() == [token for token in range(of.size) if of.decode([token])]
+    assert (shown > 0).sum() < 1000
+
+
 def test_chance_is_keyed_by_the_place_alone():
     sequences = many(rows_=6)
     whole = prepared(mlm(), sequences)

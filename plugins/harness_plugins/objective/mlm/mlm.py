@@ -29,7 +29,7 @@ class MaskedLanguageModelling:
         self.config, self.attend_across_documents = config, setting.attend_across_documents
         tokenizer, self.mask = setting.tokenizer, setting.extra[MASK]
         self.no_text = np.array([tokenizer.end, *setting.extra.values()])
-        self.text = np.setdiff1d(np.arange(tokenizer.size), self.no_text)
+        self.text = np.setdiff1d(_that_stand_for_text(tokenizer), self.no_text)
         if config.whole_words:
             self.begins_V, self.ends_V = _borders(tokenizer, setting.extra.values())
 
@@ -81,6 +81,12 @@ class MaskedLanguageModelling:
         nats = cross_entropy(head, output.hidden_BTC, batch.targets_BT, batch.weights_BT, self.config.logits_chunk)
         auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}
         return {"mlm": nats, **auxiliary}
+
+
+def _that_stand_for_text(tokenizer: Any) -> list[int]:
+    """A tokenizer that found fewer pieces than it was asked for has numbers without any. Twice in a row, since some
+    decoders leave out a text's first space."""
+    return [token for token in range(tokenizer.size) if tokenizer.decode([token, token])]
 
 
 def _borders(tokenizer: Any, extra: Any) -> tuple[np.ndarray, np.ndarray]:
