@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, TypeVar, cast
 
-from harness.config import Config, ConfigError, fields_of, from_mapping, to_mapping
+from harness.config import Config, ConfigError, fields_of, from_mapping, slot_of, slots_of, to_mapping
 from harness.errors import suggest
 from harness.help import (
     WITHIN,
@@ -21,16 +21,15 @@ from harness.help import (
     kind_of,
     options_of,
     place_of,
+    slot_group,
 )
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
-from harness.registry import METHOD, METHODS, is_name, registry
+from harness.registry import METHOD, METHODS, registry
 from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig, SyncConfig
+from harness.words import NONE, all_groups, both_methods, for_hydra, placed
 
 C = TypeVar("C", bound=Config)
-
-#: The choice of nothing.
-NONE = "null"
 
 #: What each verb's primary config (conf/<name>.yaml) is checked against.
 SCHEMAS: dict[str, type[Config]] = {
@@ -64,8 +63,10 @@ def prepare_hydra() -> None:
         for owner in owners:
             name = owner.name if len(owners) == 1 else f"{owner.distribution}:{owner.name}"
             package = METHOD if kind in METHODS else None
-            store.store(group=group_of(kind), name=name, node={**_node(owner.config), "name": name}, package=package)
-    for group in groups():  # what `-m adapter=null,lora` finds: Hydra deletes no choice in one run of many
+            store.store(
+                group=group_of(kind), name=name, node={**_plugin_node(owner.config), "name": name}, package=package
+            )
+    for group in all_groups():  # what `-m adapter=null,lora` finds: Hydra deletes no choice in one run of many
         store.store(group=group, name=NONE, node={}, package="_global_")
     if not any(p.__name__ == "HarnessSearchPath" for p in Plugins.instance().discover(SearchPathPlugin)):
         Plugins.instance().register(HarnessSearchPath)
@@ -76,10 +77,17 @@ def prepare_hydra() -> None:
 
 
 def _node(config: type[Config]) -> dict[str, Any]:
-    """A config class as Hydra holds it: plain values and Hydra's own list of defaults. Types are checked by `typed`,
-    which knows more of them than OmegaConf does."""
-    blank = config()
-    return {**({"defaults": blank.defaults} if hasattr(blank, "defaults") else {}), **to_mapping(blank)}
+    """A config class as Hydra holds it: plain values. Types are checked by `typed`, which knows more of them than
+    OmegaConf does."""
+    return to_mapping(config())
+
+
+def _plugin_node(config: type[Config]) -> dict[str, Any]:
+    """A plugin's, in which every slot can be chosen: one that its list of defaults does not name stands there empty."""
+    listed = getattr(config(), "defaults", ["_self_"])
+    named = {slot_of(key) for entry in listed if isinstance(entry, dict) for key in entry}
+    empty = [{f"/{group_of(kind)}@{slot}": None} for slot, kind in slots_of(config).items() if slot not in named]
+    return {**_node(config), "defaults": [*listed, *empty]}
 
 
 def compose(overrides: Sequence[str], name: str = "run") -> Any:
@@ -132,64 +140,14 @@ def told(overrides: Sequence[str], name: str) -> Iterator[None]:
         ) from error
 
 
-def for_hydra(words: Sequence[str]) -> list[str]:
-    """``group=null`` means none of the group, which Hydra writes as ``~group``. An objective and an alignment take each
-    other's place, and an alignment's parts stand where it stands. An id is text, though Hydra would read 12345e678901
-    as a number, and so is a preset's name. Raises ConfigError where an objective and an alignment are both chosen."""
-    known = {group_of(kind) for kind in KINDS} | set(groups())
-    found = [_choice(word) if word.partition("=")[0] in known else word for word in _with_one_method(words)]
-    found = [_PARTS.sub(rf"\1@{METHOD}.\2=", word) for word in found]
-    found = [_PARTS_OF_PARTS.sub(r"\1/\2@\1.\2.\3=", word) for word in found]
-    return [re.sub(r"(?<=[=,])[0-9a-f]+(@\d+)?(?=,|$)", r"'\g<0>'", w) if _IDS.match(w) else w for w in found]
-
-
-def _choice(word: str) -> str:
-    group, _, names = word.partition("=")
-    if names.strip("'") == NONE:
-        return f"~{group}"
-    if not re.fullmatch(r"[\w.+-]+(,[\w.+-]+)*", names):
-        return word
-    return f"{group}={','.join(name if is_name(name) else repr(name) for name in names.split(','))}"
-
-
-def _with_one_method(words: Sequence[str]) -> list[str]:
-    """Of objective and alignment the one that is chosen; the other is taken out, whoever chose it."""
-    chosen: dict[str, str] = {}
-    rest = []
-    for word in words:
-        key, _, name = word.partition("=")
-        if key.lstrip("~") not in METHODS or word in METHODS:  # a bare word, which Hydra refuses
-            rest.append(word)
-        else:
-            chosen[key.lstrip("~")] = NONE if key.startswith("~") else name.strip("'")
-    if any("," in name for name in chosen.values()):
-        return list(words)  # many runs: the words of each come here again
-    names = [f"{key}={chosen[key]}" for key in METHODS if chosen.get(key, NONE) != NONE]
-    if len(names) > 1:
-        raise ConfigError(_both(*names))
-    if names:
-        chosen = {**dict.fromkeys(METHODS, NONE), **chosen}
-    return [*rest, *(f"{key}={name}" for key, name in chosen.items())]
-
-
 def _check_choices(composed: Any) -> None:
     """Raises ConfigError where presets, of which `for_hydra` does not know, choose an objective and an alignment."""
     choices = composed.hydra.runtime.choices
     names = [f"{key}={choices[key]}" for key in METHODS if choices.get(key) not in (None, NONE)]
     if len(names) > 1:
-        raise ConfigError(f"{_both(*names)} A preset that chooses an alignment has `override /objective: null`, too.")
-
-
-def _both(objective: str, alignment: str) -> str:
-    return f"{objective} and {alignment} are both chosen, and an alignment takes the objective's place: keep one."
-
-
-_IDS = re.compile(r"(run|parents\.\w+)=")
-#: The choice of a part of a method.
-_PARTS = re.compile(rf"^((?:{'|'.join(METHODS)})/(\w+))=")
-
-#: The choice of what fills a slot of an architecture's part, such as architecture/feedforward/expert=gated.
-_PARTS_OF_PARTS = re.compile(r"^(architecture)/(\w+)/(\w+)=")
+        raise ConfigError(
+            f"{both_methods(*names)} A preset that chooses an alignment has `override /objective: null`, too."
+        )
 
 
 def typed(composed: Any, name: str = "run") -> Config:
@@ -238,12 +196,14 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
         return f"The options of an {method} stand under method: method.<option>=…, as `--cfg job` shows."
     if unknown and full_key:
         return _unknown_key(full_key.group(1), name, overrides)
-    no_group = re.search(r"Could not override '([^']+)'\.?\s*(?:No match in the defaults list)?", str(error))
+    no_group = re.search(r"Could not (?:override|delete) '([^']+)'", str(error))
     if no_group:
-        key = no_group.group(1).partition("@")[0]
-        if key in groups() and kind_of(key) in WITHIN:
-            holders = " or ".join(_holders(kind_of(key)))
-            return f"{key} is a part of {holders}, which is not chosen."
+        said = (word.lstrip("~").partition("=")[0] for word in overrides)
+        key = next((key for key in said if placed(key) == no_group.group(1)), no_group.group(1))
+        if holders := _holders(key):
+            return f"{key} is a part of {' or '.join(holders)}, which is not chosen."
+        if key in groups():
+            return f"{key} is a group that is not chosen of here: `--help` lists those that are."
         return f"{key} is not an option or a group. {_suggest_key(key, name, overrides)}"
     place = f" ({full_key.group(1)})" if full_key else ""
     return f"The config does not compose: {_one_line(cause)}{place}."
@@ -260,13 +220,13 @@ def _in_another_group(asked: str, group: str) -> str:
     return f"Did you mean {' or '.join(found)}?" if found else ""
 
 
-def _holders(kind: str) -> list[str]:
-    """The choices that have a part of some kind."""
-    within = WITHIN[kind]
+def _holders(key: str) -> list[str]:
+    """The choices that have the part that a key such as architecture/norm chooses."""
+    holder, _, part = key.rpartition("/")
     return [
-        f"{within}={name}"
-        for name in registry().names(within)
-        if any(field.metadata.get("kind") == kind for field in fields_of(registry().get(within, name)).values())
+        f"{holder}={name}"
+        for name in registry().names(kind_of(holder))
+        if slot_group(key) and part in slots_of(registry().get(kind_of(holder), name))
     ]
 
 
@@ -274,7 +234,7 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
     """key: as far as Hydra has read it. An option of what is not chosen tells what has it."""
     said = [(o.lstrip("+").partition("=")[0], o.lstrip("+")) for o in overrides]
     full, word = next(((k, o) for k, o in said if k == key or k.startswith(f"{key}.")), (key, key))
-    part = next((kind for kind in WITHIN if place_of(group_of(kind)) == key), None)
+    part = next((group_of(kind) for kind in WITHIN if place_of(group_of(kind)) == key), None)
     has = _holders(part) if part else _elsewhere(name).get(full, [])
     if len(has) == 1:
         return f"{full} is an option of {has[0]}, which is not chosen: say {has[0]} {word}."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -126,6 +127,26 @@ def fields_of(cls: type[Config]) -> dict[str, dataclasses.Field[Any]]:
     return dict(_fields(cls))
 
 
+def slots_of(cls: type[Config]) -> dict[str, str]:
+    """By slot, the kind of plugin that it holds."""
+    return {name: field.metadata["kind"] for name, field in _fields(cls).items() if "kind" in field.metadata}
+
+
+def slot_of(key: str) -> str:
+    """The slot that a key of a list of defaults fills.
+
+    >>> slot_of("attention"), slot_of("/architecture/feedforward@expert")
+    ('attention', 'expert')
+    """
+    return re.split("[/@]", key)[-1]
+
+
+def default_parts(cls: type[Config]) -> dict[str, str]:
+    """By slot, the plugin that stands there where nothing is said."""
+    listed = (entry for entry in getattr(cls(), "defaults", []) if isinstance(entry, dict))
+    return {slot_of(key): name for entry in listed for key, name in entry.items() if name}
+
+
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:
     return {keys[0]: value if len(keys) == 1 else _nested(keys[1:], value)}
 
@@ -188,7 +209,9 @@ def plugin_config(kind: str, value: Any, path: str, optional: bool = False, curr
     if not name:
         raise ConfigError(f"{path} has no name: say which {kind}. {suggest('', registry().names(kind))}")
     base = current if isinstance(current, PluginConfig) and current.name == name else None
-    return from_mapping(registry().get(kind, name), {**value, "name": name}, path, base)
+    config = registry().get(kind, name)
+    parts = default_parts(config) if base is None else {}
+    return from_mapping(config, {**parts, **value, "name": name}, path, base)
 
 
 def _typed(expected: Any, value: Any, path: str, current: Any = None) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.config import MISSING, Config, fields_of
+from harness.config import MISSING, Config, fields_of, slots_of
 from harness.errors import UserError, suggest
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
@@ -38,6 +38,17 @@ def group_of(kind: str) -> str:
 def place_of(group: str) -> str:
     """Where in a config the options of a group's choice stand."""
     return ".".join(METHOD if part in METHODS else part for part in group.split("/"))
+
+
+def slot_group(key: str) -> str | None:
+    """The group whose names fill a slot of a part, such as architecture/feedforward/expert; None where none has it."""
+    holder, _, slot = key.rpartition("/")
+    if holder == group_of(kind_of(holder)):
+        for name in registry().names(kind_of(holder)):
+            slots = slots_of(registry().get(kind_of(holder), name))
+            if slot in slots:
+                return group_of(slots[slot])
+    return None
 
 
 def preset_folders() -> list[Path]:

@@ -2,9 +2,12 @@
 
 import pytest
 
-from harness.composition import compose, for_hydra, run_config
-from harness.config import ConfigError, from_mapping, to_mapping
+from harness.composition import compose, run_config
+from harness.config import ConfigError, from_mapping, plugin_config, to_mapping
 from harness.schema import RunConfig as Run
+from harness.words import for_hydra
+
+EXPERTS = "architecture/feedforward=mixture_of_experts"
 
 
 def test_the_defaults_compose_to_a_small_model():
@@ -48,6 +51,38 @@ def test_null_chooses_nothing_of_a_group():
     assert for_hydra(["suite=null", "seeds.init=null", "corpus=text"]) == ["~suite", "seeds.init=null", "corpus=text"]
     assert for_hydra(["suite=null,offline"]) == ["suite='null',offline"]
     assert run_config(["suite=null"]).suite is None
+
+
+def test_what_stands_in_a_part_is_chosen_as_the_part_is():
+    normed = run_config(["architecture/attention/query_key_norm=layernorm", "architecture/norm=rmsnorm"]).architecture
+    assert (normed.attention.query_key_norm.name, normed.norm.name) == ("layernorm", "rmsnorm")
+    experts = run_config([EXPERTS, "architecture/feedforward/shared=mlp", "architecture.feedforward.shared.hidden=8"])
+    assert (experts.architecture.feedforward.expert.name, experts.architecture.feedforward.shared.hidden) == (
+        "gated",
+        8,
+    )
+    assert run_config(["suite=stages", "suite/text=synthetic"]).suite.text.name == "synthetic"
+
+
+def test_null_chooses_nothing_of_what_stands_in_a_part():
+    assert run_config([EXPERTS, "architecture/feedforward/shared=null"]).architecture.feedforward.shared is None
+    assert run_config(["architecture/attention/query_key_norm=null"]) == run_config([])
+    with pytest.raises(ConfigError, match="expert has no value"):
+        run_config([EXPERTS, "architecture/feedforward/expert=null"])
+
+
+def test_what_hydra_reads_is_read_once_more_for_each_of_many_runs():
+    words = for_hydra(["alignment/reward=null,parses", "adapter=null,lora"])
+    assert words == ["alignment/reward@method.reward='null',parses", "adapter='null',lora"]
+    assert for_hydra(words) == words
+    assert for_hydra(["alignment/reward@method.reward=null"]) == ["~alignment/reward@method.reward"]
+
+
+def test_parts_that_nobody_names_are_those_that_composing_chooses():
+    block = run_config(["architecture.blocks={a: {feedforward: mixture_of_experts}}", "architecture.pattern=[a]"])
+    experts = run_config([EXPERTS]).architecture.feedforward
+    assert block.architecture.layer_blocks()[0].feedforward == experts
+    assert plugin_config("feedforward", "mixture_of_experts", "feedforward") == experts
 
 
 def test_an_override_of_a_config_is_not_lost_between_hydra_and_the_dataclasses():
@@ -101,6 +136,13 @@ def test_an_id_that_looks_like_a_number_is_text(id):
         "a part of what is not chosen": (["method.reward.least=4"], "an option of alignment=grpo, which is not chosen"),
         "misspelt": (["adapter.rnk=4"], r"^adapter\.rnk is not an option\. Did you mean adapter\.rank\?$"),
         "the part itself": (["alignment/reward=parses"], "alignment/reward is a part of alignment=grpo, which is not"),
+        "nothing of a part": (["alignment/reward=null"], "alignment/reward is a part of alignment=grpo, which is not"),
+        "a part of a part": (
+            ["architecture/feedforward/expert=mlp"],
+            "feedforward/expert is a part of architecture/feedforward=mixture_of_experts, which is not chosen",
+        ),
+        "no part of a part": (["architecture/attention/query_norm=rmsnorm"], "attention/query_norm is not an option"),
+        "of another verb": (["sampler=greedy"], "sampler is a group that is not chosen of here"),
         "in another group": (["objective=dpo"], r"objective=dpo is unknown\. Did you mean alignment=dpo\?"),
     }.values(),
 )

@@ -55,7 +55,7 @@ class Task:
 
     def words(self, overrides: list[str]) -> list[str]:
         """Called by our launcher: of ``adapter=null,lora`` one job has adapter=null."""
-        from harness.composition import for_hydra
+        from harness.words import for_hydra
 
         return for_hydra(overrides)
 
@@ -80,8 +80,9 @@ def _by_hydra(words: list[str], task: Task) -> int:
     import hydra
     from hydra.errors import HydraException
 
-    from harness.composition import compose, explain, for_hydra, prepare_hydra, typed
+    from harness.composition import compose, explain, prepare_hydra, typed
     from harness.plugins import config_folder
+    from harness.words import for_hydra
 
     prepare_hydra()
     overrides = [word for word in words if "=" in word and not word.startswith("-")]
