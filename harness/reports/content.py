@@ -16,7 +16,7 @@ from harness.results.rows import run_columns
 Row = dict[str, Any]
 #: What most reports state, and the figures and tables here follow.
 CONVENTIONS = {
-    "N": "non-embedding parameters: all but token and position look-up tables",
+    "N": "non-embedding parameters: all but token and position look-up tables; of experts those that one token uses",
     "D": "training tokens, repeats counted; unique tokens stand beside them",
     "C": "training FLOPs as 6ND with the N above; the exact count stands beside it",
     "Loss": "the method's, a mean over held-out data in the proportions of the corpus, in what is said beside it; nats "
@@ -57,9 +57,11 @@ def rungs(report: Report) -> list[Row]:
     """The runs with the columns of the table `runs`, small to large; `D_per_N`, `error` and `manifest` beside them."""
     rows = [run_columns(run) | {"error": run.get("error"), "manifest": run} for run in report.runs]
     for row in rows:
-        row["D_per_N"] = row["tokens"] / row["non_embedding"] if row["tokens"] and row["non_embedding"] else None
+        row["D_per_N"] = (
+            row["tokens"] / row["active_non_embedding"] if row["tokens"] and row["active_non_embedding"] else None
+        )
     return sorted(
-        rows, key=lambda row: (row["non_embedding"] or 0, row["tokens"] or 0, row["seed_init"] or 0, row["id"])
+        rows, key=lambda row: (row["active_non_embedding"] or 0, row["tokens"] or 0, row["seed_init"] or 0, row["id"])
     )
 
 

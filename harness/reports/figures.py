@@ -19,7 +19,7 @@ POINTS = 240  #: of one curve; more cannot be seen
 
 def colours(rows: Sequence[Row]) -> dict[Any, str]:
     """One colour for each model size, the same in every figure."""
-    sizes = sorted({row["non_embedding"] for row in rows if row["non_embedding"]})
+    sizes = sorted({row["active_non_embedding"] for row in rows if row["active_non_embedding"]})
     return dict(zip(sizes, ramp(len(sizes)), strict=True))
 
 
@@ -116,7 +116,7 @@ def _by_size(
         axes.plot(
             row["flops_6nd"], value, "o", color=_of(colour, row), markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3
         )
-        lines.setdefault((row["non_embedding"], row["seed_init"], row["seed_data"]), []).append(
+        lines.setdefault((row["active_non_embedding"], row["seed_init"], row["seed_data"]), []).append(
             (row["flops_6nd"], value)
         )
     for (count, *_), points in lines.items():
@@ -164,7 +164,7 @@ def _legend(axes: Axes, colour: dict[Any, str]) -> None:
 
 
 def _of(colour: dict[Any, str], row: Row) -> str:
-    return colour.get(row["non_embedding"], INK)
+    return colour.get(row["active_non_embedding"], INK)
 
 
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -42,6 +42,15 @@ def loss_in(run: Row) -> Any:
         return None
 
 
+def active_non_embedding(run: Row) -> Any:
+    """The N of 6ND and of laws: parameters outside look-up tables, of experts those that one token uses."""
+    counts = [at(run, f"model.{name}") for name in ("active", "parameters", "non_embedding")]
+    if None in counts:
+        return None
+    active, parameters, non_embedding = counts
+    return active - (parameters - non_embedding)  # a look-up table is active as a whole
+
+
 def _numerics(run: Row) -> Any:
     found = json.dumps(run["fingerprint"], sort_keys=True) if run.get("fingerprint") else None
     return found and hashlib.blake2b(found.encode(), digest_size=4).hexdigest()
@@ -75,6 +84,7 @@ RUNS = (
     Column("parameters", "BIGINT", "model.parameters", "parameters, all of them"),
     Column("non_embedding", "BIGINT", "model.non_embedding", "parameters outside look-up tables"),
     Column("active", "BIGINT", "model.active", "parameters that one token uses"),
+    Column("active_non_embedding", "BIGINT", active_non_embedding, "of those, the ones outside look-up tables"),
     Column("steps", "BIGINT", "budget.steps", "optimizer steps of the whole run"),
     Column("tokens", "BIGINT", "budget.tokens", "training tokens of the whole run, repeats counted"),
     Column("unique_tokens", "BIGINT", "budget.unique_tokens", "training tokens of the whole run, repeats not counted"),

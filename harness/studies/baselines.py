@@ -18,6 +18,7 @@ from harness.interfaces.corpus import DOCUMENTS
 from harness.launch.run import as_carried_out
 from harness.planning.plan import dataset
 from harness.reports.style import size
+from harness.results.columns import active_non_embedding
 from harness.rundir import RunDir
 from harness.stored import stored_config
 
@@ -187,7 +188,8 @@ def _share(lead: np.ndarray) -> float:
 
 def _finding(run: RunDir, rows: list[Row], pairs: list[Row]) -> Finding:
     manifest = run.manifest()
-    who = f"the best run (N = {size(manifest['model']['non_embedding'])}, D = {size(manifest['budget']['tokens'])})"
+    N = size(active_non_embedding(manifest))
+    who = f"the best run (N = {N}, D = {size(manifest['budget']['tokens'])})"
     sentences = [_documents_sentence(who, rows), *([_pairs_sentence(who, pairs)] if pairs else [])]
     values = {"run": run.id, **{row["name"]: row["best_run_lower_by"] for row in rows}}
     return Finding("baselines", "ok", sentences, values, {"held-out documents": rows, "minimal pairs": pairs})

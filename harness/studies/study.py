@@ -22,6 +22,7 @@ from harness.planning.plan import Plan
 from harness.planning.reuse import Decision, allowed
 from harness.reports.chain import start_of
 from harness.reports.content import beginnings
+from harness.results.columns import active_non_embedding
 from harness.results.losses import kinds_of_loss, of_kinds
 from harness.rundir import RunDir
 from harness.studies.stages import rows_of
@@ -158,7 +159,7 @@ def _is_kept(found: Any) -> bool:
 
 
 def points_of(runs: Sequence[RunDir]) -> list[Point]:
-    """Each finished run as a law sees it: non-embedding N, D tokens, C = 6ND FLOPs, held-out nats per token. A trunk
+    """Each finished run as a law sees it: active non-embedding N, D tokens, C = 6ND FLOPs, held-out loss. A trunk
     that others of them continue is no end, and left out; so is what begins with others' weights (`beginnings`). None
     where the losses are no values of one thing: `why_no_points` says why."""
     ends = _ends(runs)
@@ -185,7 +186,7 @@ def _ends(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
 
 def _point(manifest: Mapping[str, Any]) -> Point:
     return Point(
-        N=manifest["model"]["non_embedding"],
+        N=active_non_embedding(manifest),
         D=manifest["budget"]["tokens"],
         C=manifest["budget"]["flops_6nd"],
         loss=manifest["result"]["held_out_loss"],

@@ -51,7 +51,7 @@ def test_the_last_checkpoints_score_counts(study):
 @pytest.mark.parametrize("factor", [1.01, 2.0, 3.2, 25.0, 1e3, 1e9])
 def test_a_panels_axis_has_few_words(least, factor):
     rows = [
-        {"id": str(x), "flops_6nd": x, "non_embedding": 1, "seed_init": 0, "seed_data": 0}
+        {"id": str(x), "flops_6nd": x, "active_non_embedding": 1, "seed_init": 0, "seed_data": 0}
         for x in (least, least * factor)
     ]
     scores = [{"run": row["id"], "value": 0.5, "stderr": 0.1, "n": 9} for row in rows]

@@ -13,6 +13,7 @@ import pytest
 
 from harness.interfaces.analysis import Drawing, Finding
 from harness.reports import write
+from harness.reports.content import rungs
 from harness.reports.words import si
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -322,3 +323,16 @@ def test_losses_of_other_data_or_options_are_neither_drawn_together_nor_ranked(s
     assert re.search(rf"The losses are of 2 kinds, clm \(nats per token\): {said}", page.text)
     assert "Loss over tokens" not in page.text
     assert re.search(r"best held-out loss\s*–", page.text)
+
+
+def test_n_is_what_one_token_uses_so_that_6nd_holds(study, tmp_path):
+    report = study(findings=[], scores=[])
+    for run in report.runs:  # as if 3 of 4 parameters outside the table were of experts that a token is not given to
+        table, size = run["model"]["parameters"] - run["model"]["non_embedding"], run["model"]["non_embedding"]
+        run["model"] = {"parameters": table + 4 * size, "non_embedding": 4 * size, "active": table + size}
+    for row in rungs(report):
+        assert row["flops_6nd"] == 6 * row["active_non_embedding"] * row["tokens"]
+        assert row["D_per_N"] == row["tokens"] / row["active_non_embedding"]
+    page = Page(write(report, tmp_path / "report"))
+    assert re.search(r"N = 195 k, D = 2 M", page.text), "the best run's"
+    assert "of experts those that one token uses" in page.text

@@ -9,6 +9,7 @@ import pytest
 from harness.cli import main
 from harness.files import write_json
 from harness.rundir import RunDir
+from harness.studies.study import points_of
 
 
 def runs(folder):
@@ -167,3 +168,16 @@ def test_no_law_is_fitted_to_losses_of_two_kinds(here, capsys):
     assert main(["report", "mine"]) == 0
     assert said in (here / "studies/mine/report.html").read_text()
     assert json.loads((here / "studies/mine/findings.json").read_text())[0]["values"].get("points", 0) == 0
+
+
+def test_the_n_of_a_law_is_what_one_token_uses(here):
+    run = next(iter(runs(here).values()))
+    model = run.manifest()["model"]
+    (dense,) = points_of([run])
+    assert dense.N == model["non_embedding"]
+    run.update_manifest(
+        model={**model, "parameters": model["parameters"] + 1000, "non_embedding": model["non_embedding"] + 1000}
+    )
+    (point,) = points_of([run])
+    assert point.N == dense.N, "a thousand parameters more, of experts that a token is not given to"
+    assert point.C == 6 * point.N * point.D
