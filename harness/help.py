@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.config import MISSING, Config, fields_of, slots_of
+from harness.config import MISSING, Config, default_parts, fields_of, slots_of
 from harness.errors import UserError, suggest
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
@@ -131,17 +131,19 @@ class Option:
 def options_of(
     config: type[Config], path: str = "", chosen: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Option]:
-    """Every option of a config class, and of the plugins that are chosen, by group."""
+    """Every option of a config class, and of the plugins that are chosen, by group or slot; of what stands at one place
+    the last that is."""
+    at_place = {place_of(key): name for key, name in chosen.items() if name}
     for name, field in fields_of(config).items():
         at = f"{path}.{name}" if path else name
         default: Any = field.default_factory() if callable(field.default_factory) else field.default
         if "kind" in field.metadata:
-            kind = field.metadata["kind"]
-            of = METHODS[::-1] if kind == METHOD else (group_of(kind),)  # an alignment takes the objective's place
-            if at not in {kind, *(group.replace("/", ".") for group in of), f"{METHOD}.{kind}"}:
-                yield Option(at, field, default)  # a slot that no group fills, such as suite.text: it is named there
-                continue
-            plugin = next((chosen[group] for group in of if chosen.get(group)), None)
+            kind, plugin = field.metadata["kind"], at_place.get(at)
+            if at not in {
+                kind,
+                place_of(group_of(kind)),
+            }:  # a slot that no group fills, such as suite.text, is told too
+                yield Option(at, field, plugin or default)
             yield from plugin_options(kind, plugin, at, chosen)
         elif isinstance(default, Config):
             yield from options_of(type(default), at, chosen)
@@ -166,8 +168,7 @@ def plugin_options(kind: str, name: str | None, at: str, chosen: Mapping[str, st
     if name is None:
         return
     config = registry().get(kind, name)
-    listed = [entry for entry in getattr(config(), "defaults", []) if isinstance(entry, dict)]
-    parts = {group_of(key): value for entry in listed for key, value in entry.items()}
+    parts = {f"{at}.{slot}": part for slot, part in default_parts(config).items()}
     yield from options_of(config, at, {**parts, **chosen})
 
 
@@ -208,11 +209,12 @@ def verb_help(
 
 
 def _chosen(words: Sequence[str]) -> dict[str, list[str]]:
-    """By group, the names that words choose: with -m several. Raises UserError for one that there is not."""
-    said = {group: names for group, equals, names in (word.partition("=") for word in words) if equals}
-    chosen = {group: said[group].split(",") for group in groups() if said.get(group, "null") != "null"}
+    """By group or slot, the names that words choose: with -m several. Raises UserError for one that there is not."""
+    said = {key: names.split(",") for key, equals, names in (word.partition("=") for word in words) if equals}
+    keys = dict.fromkeys([*groups(), *filter(slot_group, said)])
+    chosen = {key: [name for name in said[key] if name != "null"] for key in keys if set(said.get(key, ())) - {"null"}}
     for group, names in chosen.items():
-        known = [name for name, _ in group_options(group)]
+        known = [name for name, _ in group_options(slot_group(group) or group)]
         for name in names:
             if name not in known:
                 raise UserError(f"{group}={name} is unknown. {suggest(name, known)}{registry().trouble()}")
@@ -221,12 +223,13 @@ def _chosen(words: Sequence[str]) -> dict[str, list[str]]:
 
 def _of_choices(chosen: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> dict[str, list[Option]]:
     """The options of each plugin that is chosen. values: those of a preset name its parts."""
-    named = {group: values.get(f"{place_of(group)}.name") for group in groups()}
-    first = {group: name for group, name in named.items() if name} | {group: of[0] for group, of in chosen.items()}
+    named = {key.removesuffix(".name"): name for key, name in values.items() if key.endswith(".name") and name}
+    first = named | {place_of(group): names[0] for group, names in chosen.items()}
+    kinds = {group: kind_of(slot_group(group) or group) for group in chosen}
     return {
-        f"{group}={name}": list(plugin_options(kind_of(group), name, place_of(group), first))
+        f"{group}={name}": list(plugin_options(kinds[group], name, place_of(group), first))
         for group, names in chosen.items()
-        if kind_of(group) in KINDS
+        if kinds[group] in KINDS
         for name in names
     }
 
@@ -234,7 +237,7 @@ def _of_choices(chosen: Mapping[str, Sequence[str]], values: Mapping[str, Any]) 
 def _preset(config: type[Config], chosen: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """By dotted key, the defaults where presets are chosen; with -m, those of the first run."""
     first = {group: names[0] for group, names in chosen.items()}
-    if all(name in registry().names(kind_of(group)) for group, name in first.items()):
+    if all(name in registry().names(kind_of(slot_group(group) or group)) for group, name in first.items()):
         return {}
     from harness.composition import values_at
 
@@ -246,7 +249,9 @@ def _told(options: Sequence[Option], values: Mapping[str, Any]) -> list[str]:
     lines, before = [], None
     for option in options:
         text = f"{option.help} ({option.type})" if option.field is not before else ""
-        key = f"{option.key}={_shown(values.get(option.key, option.default))}"
+        value = values.get(option.key, option.default)
+        named = "kind" in option.field.metadata and isinstance(value, dict)
+        key = f"{option.key}={_shown(value['name'] if named else value)}"
         lines.append(_entry(f"  {key:<38} ", text))
         before = option.field
     return lines
