@@ -164,7 +164,9 @@ def _own_tokens(plan: Plan, planned: Mapping[str, Plan]) -> tuple[str, ...]:
     """The names of those of its method; of a run that only quantizes, of that which it quantizes."""
     if plan.config.method:
         return plan.config.extra_tokens
-    return named_run(split(plan.config.parents["init"])[0], plan.config.runs, planned).tokens
+    text = plan.config.parents["init"]
+    assert text
+    return named_run(split(text)[0], plan.config.runs, planned).tokens
 
 
 def _step(run: _Run, wanted: str | None) -> int:
