@@ -61,8 +61,9 @@ def kinds_of_loss(runs: Iterable[Row]) -> list[Row]:
 
 def of_kinds(kinds: list[Row]) -> str:
     """Several kinds in words: how many, of which methods, and what the first two do not share."""
+    one, other = kinds[:2]
     told = ", ".join(dict.fromkeys(map(_told, kinds)))
-    return f"{len(kinds)} kinds, {told}: {unlike(*kinds[:2], *(str(kind['id']) for kind in kinds[:2]))}"
+    return f"{len(kinds)} kinds, {told}: {unlike(one, other, one['id'], other['id'])}"
 
 
 def asked_otherwise(run: RunDir) -> str:

@@ -184,7 +184,7 @@ def _ends(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
     ]
 
 
-def _point(manifest: Mapping[str, Any]) -> Point:
+def _point(manifest: dict[str, Any]) -> Point:
     return Point(
         N=active_non_embedding(manifest),
         D=manifest["budget"]["tokens"],
