@@ -72,8 +72,9 @@ def finished(rows: list[Row]) -> list[Row]:
 
 def with_result(rows: list[Row]) -> list[Row]:
     """Those, and what is finished without being trained: quantized."""
-    untrained = [row for row in rows if row["state"] == "finished" and row["steps"] == 0]
-    return [row for row in rows if row in untrained or row in finished(rows)]
+    return [
+        row for row in rows if row["state"] == "finished" and (row["steps"] == 0 or is_number(row["held_out_loss"]))
+    ]
 
 
 def beginnings(starts: Mapping[str, str | None]) -> set[str]:
@@ -126,7 +127,8 @@ def warnings(report: Report) -> list[str]:
     """What a reader must know before trusting the numbers: what was given, and what the runs show themselves."""
     found = list(report.notes)
     rows = rungs(report)
-    bad = [row for row in rows if row not in with_result(rows)]
+    good = {row["id"] for row in with_result(rows)}
+    bad = [row for row in rows if row["id"] not in good]
     if bad:
         names = ", ".join(
             f"{row['id']} ({row['state'] if row['state'] != 'finished' else 'no finite loss'})" for row in bad

@@ -151,7 +151,7 @@ MEASURES = (
 #: The table `options`: every option of every run, whatever plugin it belongs to.
 OPTIONS = (
     Column("run", "VARCHAR", "run", "the run's id"),
-    Column("key", "VARCHAR", "key", "dotted key, as on the command line"),
+    Column("key", "VARCHAR", "key", "dotted key, as in config.json: which plugin fills a slot stands at <slot>.name"),
     Column("value", "VARCHAR", "value", "its value, as JSON; text without quotes"),
 )
 

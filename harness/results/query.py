@@ -41,16 +41,6 @@ def overview(runs: str | Path) -> list[Row]:
     return [{name: row[name] for name in said} for row in rows]
 
 
-def runs_table(runs: str | Path) -> list[Row]:
-    """One row for each run in the folder, with the columns of `harness.results.columns.RUNS`, by id."""
-    return list(run_rows(runs))
-
-
-def scores_table(runs: str | Path) -> list[Row]:
-    """One row for each score of each run in the folder, with the columns of `harness.results.columns.SCORES`."""
-    return list(score_rows(runs))
-
-
 def query(runs: str | Path, sql: str) -> list[Row]:
     """The answer to a SQL query over the tables `runs`, `scores`, `measures` and `options` of a folder of runs.
 

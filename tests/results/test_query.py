@@ -18,10 +18,9 @@ from harness.results.query import (
     TABLES,
     overview,
     query,
-    runs_table,
-    scores_table,
     tables_told,
 )
+from harness.results.rows import run_rows, score_rows
 from harness.rundir import RunDir
 
 
@@ -43,7 +42,7 @@ def a_score(task: str = "quote", value: float = 0.75) -> dict[str, Any]:
 
 def test_a_row_says_what_was_asked_for_what_it_amounts_to_and_what_came_of_it(tmp_path):
     make_run(tmp_path, "aa", loss=2.5)
-    (row,) = runs_table(tmp_path)
+    (row,) = run_rows(tmp_path)
     assert (row["id"], row["state"], row["architecture"], row["width"]) == ("aa", "finished", "transformer", 24)
     assert (row["tokens"], row["flops"], row["held_out_loss"]) == (10240, 1e9, 2.5)
     assert row["layers"] is None, "what a run does not say is unknown, not an error"
@@ -51,7 +50,7 @@ def test_a_row_says_what_was_asked_for_what_it_amounts_to_and_what_came_of_it(tm
 
 def test_a_seed_of_its_own_wins_over_the_seed_of_everything(tmp_path):
     make_run(tmp_path, "aa", config={"seed": 7, "seeds": {"init": 0, "data": None}})
-    (row,) = runs_table(tmp_path)
+    (row,) = run_rows(tmp_path)
     assert (row["seed_init"], row["seed_data"], row["seed_noise"]) == (0, 7, 7)
 
 
@@ -70,7 +69,7 @@ def test_sql_joins_runs_and_their_scores(tmp_path):
     make_run(tmp_path, "bb", loss=3.5).add_scores([a_score(value=0.5)])
     sql = "SELECT id, value FROM runs JOIN scores ON run = id WHERE task = 'quote' ORDER BY held_out_loss DESC"
     assert query(tmp_path, sql) == [{"id": "bb", "value": 0.5}, {"id": "aa", "value": 0.9}]
-    assert len(scores_table(tmp_path)) == 3
+    assert len(list(score_rows(tmp_path))) == 3
 
 
 def test_every_option_of_every_run_can_be_asked_for(tmp_path):
@@ -167,7 +166,7 @@ def test_a_damaged_run_is_named_and_passed_over(tmp_path, caplog, damage):
     name, content = DAMAGE[damage]
     (make_run(tmp_path, "bad").path / name).write_bytes(content)
     with caplog.at_level(logging.WARNING):
-        assert [row["id"] for row in runs_table(tmp_path)] == ["good"]
+        assert [row["id"] for row in run_rows(tmp_path)] == ["good"]
     (message,) = caplog.messages
     assert str(tmp_path / "bad") in message
     assert name in message
@@ -176,7 +175,7 @@ def test_a_damaged_run_is_named_and_passed_over(tmp_path, caplog, damage):
 def test_damaged_scores_cost_only_that_runs_scores(tmp_path, caplog):
     make_run(tmp_path, "good").add_scores([a_score()])
     (make_run(tmp_path, "bad").path / "scores.json").write_text('[{"task": ')
-    assert [row["run"] for row in scores_table(tmp_path)] == ["good"]
+    assert [row["run"] for row in score_rows(tmp_path)] == ["good"]
     assert "bad" in caplog.text
 
 
@@ -191,13 +190,13 @@ def test_what_is_no_run_is_no_row(tmp_path, caplog):
     make_run(tmp_path, ".aside")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes.txt").write_text("…")
-    assert [row["id"] for row in runs_table(tmp_path)] == ["aa"]
+    assert [row["id"] for row in run_rows(tmp_path)] == ["aa"]
     assert caplog.text == ""
 
 
 def test_a_missing_folder_is_the_users_to_put_right(tmp_path):
     with pytest.raises(UserError, match=r"no folder of runs at .*nowhere"):
-        runs_table(tmp_path / "nowhere")
+        list(run_rows(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
