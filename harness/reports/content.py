@@ -89,7 +89,8 @@ def beginnings(starts: Mapping[str, str | None]) -> set[str]:
 def comparable(rows: list[Row]) -> list[Row]:
     """The rows of `beginnings`."""
     starts = {row["id"]: row["init_from"] and row["init_from"].partition("@")[0] for row in rows}
-    return [row for row in rows if row["id"] in beginnings(starts)]
+    first = beginnings(starts)
+    return [row for row in rows if row["id"] in first]
 
 
 def of_one_loss(rows: list[Row]) -> list[Row]:
