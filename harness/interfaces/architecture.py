@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from harness.config import PluginConfig, option
+from harness.config import PluginConfig, option, to_mapping
 from harness.interfaces.visibility import Causal, Condition, Full
 
 if TYPE_CHECKING:
     import torch
 
     from harness.interfaces.visibility import Visibility
+
+DECODER, ENCODER_DECODER = "decoder", "encoder_decoder"
 
 #: One opaque decoding state (KV cache, recurrent state): passed in, returned, never looked into.
 State = Any
@@ -107,14 +109,28 @@ class ArchitectureConfig(PluginConfig):
 
     #: The kinds of condition its attention can do; a method that asks for another is refused at compose time.
     visibilities: ClassVar[frozenset[type[Condition]]] = frozenset({Causal, Full})
-    #: decoder or encoder_decoder.
-    topology: ClassVar[str] = "decoder"
-
     vocabulary: int | None = option(None, "tokens in the embedding table; null: the tokenizer's", minimum=1)
 
     def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:
         """The model's account by part, in closed form; None: it is counted on the meta device."""
         return None
+
+    def layer_blocks(self) -> list[Any]:
+        """For each layer, a config that holds what the layer is made of: this one, where all are alike."""
+        return [self]
+
+    def computes(self) -> dict[str, Any]:
+        """What determines its results once its weights are there: its options, with those that stand for others
+        resolved. Two that answer alike and have the same weights compute the same."""
+        return to_mapping(self)
+
+    def topology(self) -> str:
+        """`DECODER`, one text; or `ENCODER_DECODER`, a text that is seen and one that is written."""
+        return DECODER
+
+    def cannot_do(self, kinds: frozenset[type[Condition]]) -> str:
+        """Which part of it is why it cannot do these kinds of condition, as ``group=name``."""
+        return f"architecture={self.name}"
 
     def heads(self) -> frozenset[str]:
         """The names of the heads that it builds."""

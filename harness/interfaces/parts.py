@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from harness.config import PluginConfig
+from harness.config import ConfigError, PluginConfig, to_mapping
+from harness.interfaces.visibility import Causal, Condition, Full, NotBefore, Prefix, SameDocument, Window
 
 
 @dataclass(kw_only=True)
@@ -42,9 +43,15 @@ class PositionConfig(PluginConfig):
     #: Whether it adds a bias for each head to the scores. Only an attention that ``takes_bias`` fits then, with equally
     #: many heads in all layers.
     biased: ClassVar[bool] = False
+    #: Whether it is a table of distances that the attention of each layer makes scores of, and does nothing itself.
+    disentangled: ClassVar[bool] = False
 
     def parameters(self, width: int, heads: int) -> int:
         """Its look-up table: vectors added to the embeddings, or numbers added to the scores."""
+        return 0
+
+    def norm_parameters(self, width: int) -> int:
+        """Of a norm that the rows of its table go through."""
         return 0
 
     def maximum_length(self) -> int | None:
@@ -69,10 +76,32 @@ class AttentionConfig(PluginConfig):
 
     #: Whether it adds a mask of numbers to its scores, for each head its own: what the bias of a position becomes.
     takes_bias: ClassVar[bool] = False
+    #: The kinds of condition it can do; a method that asks for another is refused at compose time. All of those that
+    #: `harness.models.visibility` lowers, unless it says fewer.
+    visibilities: ClassVar[frozenset[type[Condition]]] = frozenset(
+        {Causal, Full, NotBefore, Prefix, SameDocument, Window}
+    )
 
     def head_width(self, width: int) -> int:
         """Channels of one head; raises ConfigError where heads and width do not fit."""
         raise NotImplementedError
+
+    def computes(self, width: int) -> dict[str, Any]:
+        """What determines its results once its weights are there: its options, with those that stand for others
+        resolved."""
+        return to_mapping(self)
+
+    def check_position(self, position: PositionConfig) -> None:
+        """Raises ConfigError where it makes nothing of such a position."""
+        if position.disentangled:
+            raise ConfigError(
+                f"position={position.name} is a table that attention={self.name} makes nothing of: say "
+                "attention=disentangled, or choose another position."
+            )
+
+    def maximum_length(self) -> int | None:
+        """The longest sequence it can see, in tokens; None: no bound."""
+        return None
 
     def parameters(self, width: int) -> int:
         raise NotImplementedError
@@ -80,6 +109,14 @@ class AttentionConfig(PluginConfig):
     def flops(self, width: int, sequence_length: int) -> int:
         """Of the forward pass for one token, matrix products only, over all places of the sequence."""
         raise NotImplementedError
+
+    def position_flops(self, position: Any, width: int, sequence_length: int) -> int:
+        """More of them, for what it makes of the position's table."""
+        return 0
+
+    def position_products(self, position: Any) -> int:
+        """How many numbers its products with the position's table result in for one token."""
+        return 0
 
     def activations(self, width: int, sequence_length: int) -> int:
         """About how many numbers training keeps of one token in one layer for the backward pass, its input included."""
@@ -119,6 +156,11 @@ class FeedforwardConfig(PluginConfig):
     each expert was given to. Where it is ``balanced`` by what is no gradient, the loop calls ``balance(load_E)`` after
     each optimizer step, with the load of the whole step (`harness.models.load`).
     """
+
+    def computes(self, width: int) -> dict[str, Any]:
+        """What determines its results once its weights are there: its options, with those that stand for others
+        resolved."""
+        return to_mapping(self)
 
     def parameters(self, width: int) -> int:
         raise NotImplementedError

@@ -3,42 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    import torch
 
 OUR_TOKENS, OUR_HEAD, THEIR_HEAD = "body.tokens.weight", "heads.language_model.weight", "lm_head.weight"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One tensor of theirs and ours that are stacked in it, mostly one. transposed: their Conv1D keeps the matrix the
-    other way round. heads: so many, where what is stacked stands head by head."""
+    """One tensor of theirs and ours that are stacked in it, mostly one.
+
+    transposed: their Conv1D keeps the matrix the other way round. groups: so many, where what is stacked stands group
+    by group, as queries, keys and values of one head after another. also: further names that it has where it is shared,
+    which a folder need not have.
+    """
 
     theirs: str
     ours: tuple[str, ...]
     transposed: bool = False
-    heads: int | None = None
+    groups: int | None = None
+    also: tuple[str, ...] = ()
+
+    def split(self, theirs: torch.Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, torch.Tensor]:
+        """Ours by name. shapes: of ours. Raises UserError where theirs has another."""
+        stacked = theirs.T if self.transposed else theirs
+        expected = shapes[self.ours[0]]
+        rows = [shapes[name][0] for name in self.ours] if len(self.ours) > 1 else []
+        if stacked.shape != ((sum(rows), *expected[1:]) if rows else expected):
+            raise UserError(f"{self.theirs} has another shape than the config says: {tuple(theirs.shape)}.")
+        if not rows:
+            return {self.ours[0]: stacked.contiguous()}
+        if self.groups:
+            by_group = stacked.unflatten(0, (self.groups, -1)).split([n // self.groups for n in rows], dim=1)
+            pieces = [piece.flatten(0, 1) for piece in by_group]
+        else:
+            pieces = list(stacked.split(rows))
+        return {name: piece.contiguous() for name, piece in zip(self.ours, pieces, strict=True)}
+
+    def join(self, ours: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Theirs: the inverse of `split`."""
+        import torch
+
+        pieces = [ours[name] for name in self.ours]
+        if self.groups:
+            stacked = torch.cat([piece.unflatten(0, (self.groups, -1)) for piece in pieces], dim=1).flatten(0, 1)
+        else:
+            stacked = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+        return (stacked.T if self.transposed else stacked).contiguous()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """A model type of theirs.
 
-    parts: the plugins that it is made of, by kind, and options that its tensors are there for. positions: their option
-    for the longest sequence. prefix: of every name but the head's; tokens: their embedding table. values, config:
-    between their config and the values of ours.
-    rows: every tensor.
+    architecture: the plugin that makes it here. parts: what is in it, by slot, the same in every layer (of several
+    names a layer has one), and options that its tensors are there for. positions: their option for the longest
+    sequence; None: it has none. prefix: of every name in the body. values, config: between their config and the values
+    of ours, `vocab_size` of theirs left out. rows: every tensor. buffers: endings of what old checkpoints hold beside
+    parameters. renamed: other names of what is in files, to those of the rows.
     """
 
-    parts: Mapping[str, str]
-    positions: str
-    prefix: str
-    tokens: str
     values: Callable[[Mapping[str, Any]], dict[str, Any]]
     config: Callable[[Any], dict[str, Any]]
     rows: Callable[[Any], Iterator[Row]]
+    prefix: str
+    positions: str | None = "max_position_embeddings"
+    architecture: str = "transformer"
+    parts: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    buffers: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+def tables(config: Any, tokens: str, head: str = THEIR_HEAD) -> Iterator[Row]:
+    """The rows of the embedding table and of the head, by their names; they may be one tensor."""
+    if config.head.tied:
+        yield Row(tokens, (OUR_TOKENS,), also=(head,))
+    else:
+        yield Row(tokens, (OUR_TOKENS,))
+        yield Row(head, (OUR_HEAD,))
 
 
 def whole(theirs: Mapping[str, Any], name: str) -> int:

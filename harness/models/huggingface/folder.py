@@ -21,7 +21,6 @@ from harness.models.huggingface import (
     state_from_transformers,
     state_to_transformers,
 )
-from harness.models.huggingface.family import OUR_TOKENS, THEIR_HEAD
 from harness.models.huggingface.tokenizer import export_tokenizer
 from harness.schema import RunConfig
 
@@ -50,7 +49,8 @@ class Folder:
 
     def sequence_length(self) -> int | None:
         """The longest sequence, in tokens, that it says it was made for."""
-        return self.theirs.get(FAMILIES[self.theirs["model_type"]].positions)
+        option = FAMILIES[self.theirs["model_type"]].positions
+        return self.theirs.get(option) if option else None
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A state dict of ours, float32 whatever the files hold. Raises UserError where they are damaged or are not
@@ -58,7 +58,7 @@ class Folder:
         architecture = self.architecture()
         theirs = {name: tensor.float() for file in self.files for name, tensor in _tensors(file)}
         try:
-            return state_from_transformers(theirs, architecture)
+            return state_from_transformers(theirs, architecture, self.theirs["model_type"])
         except UserError as error:
             raise UserError(f"{self.path}: {error}") from None
 
@@ -133,10 +133,11 @@ def _tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
         raise UserError(f"{file} cannot be read as safetensors; it is damaged or cut short: {error}.") from None
 
 
-def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any) -> None:
+def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any, model_type: str | None = None) -> None:
     """What `transformers` opens by ``from_pretrained(folder)`` and lm-eval's `hf` scores. Written beside and renamed.
 
-    config: the run's. Raises UserError where `transformers` has no such model, or the folder is there already.
+    config: the run's. model_type: of theirs; None: the first that computes the same. Raises UserError where
+    `transformers` has no such model, or the folder is there already.
     """
     from safetensors.torch import save_file
 
@@ -144,16 +145,17 @@ def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any) ->
         raise UserError(f"{path} is there already: name a folder that is not, or remove it.")
     state: dict[str, torch.Tensor] = model.state_dict()
     architecture = config.architecture
-    theirs = config_to_transformers(architecture, len(state[OUR_TOKENS]))
-    theirs.setdefault(FAMILIES[theirs["model_type"]].positions, config.data.sequence_length)
+    table_VC = model.body.embedding_VC
+    theirs = config_to_transformers(architecture, len(table_VC), model_type)
+    positions = FAMILIES[theirs["model_type"]].positions
+    if positions:
+        theirs.setdefault(positions, config.data.sequence_length)
     theirs |= {
         "bos_token_id": getattr(tokenizer, "start", tokenizer.end),
         "eos_token_id": tokenizer.end,
-        "dtype": str(state[OUR_TOKENS].dtype).removeprefix("torch."),
+        "dtype": str(table_VC.dtype).removeprefix("torch."),
     }
-    weights = state_to_transformers(state, architecture)
-    if architecture.head.tied:
-        del weights[THEIR_HEAD]
+    weights = state_to_transformers(state, architecture, theirs["model_type"])
     with new_folder(path) as folder:
         write_json(folder / CONFIG, theirs)
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})

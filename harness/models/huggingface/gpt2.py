@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.models.huggingface.family import (
-    OUR_HEAD,
-    OUR_TOKENS,
     THEIR_ACTIVATIONS,
-    THEIR_HEAD,
     Family,
     Row,
     activation,
     refuse,
+    tables,
     whole,
 )
 
@@ -60,11 +58,12 @@ def _config(config: Any) -> dict[str, Any]:
         "attn_pdrop": config.attention.dropout,
         "embd_pdrop": config.embedding_dropout,
         "resid_pdrop": config.residual_dropout,
+        "initializer_range": config.init_std,
     }
 
 
 def _rows(config: Any) -> Iterator[Row]:
-    yield Row("transformer.wte.weight", (OUR_TOKENS,))
+    yield from tables(config, "transformer.wte.weight")
     yield Row("transformer.wpe.weight", ("body.position.table.weight",))
     names = {
         "ln_1": ("attention_norm",),
@@ -82,8 +81,6 @@ def _rows(config: Any) -> Iterator[Row]:
                 yield Row(f"transformer.h.{layer}.{theirs}.{kind}", stacked, transposed)
     yield Row("transformer.ln_f.weight", ("body.norm.weight",))
     yield Row("transformer.ln_f.bias", ("body.norm.bias",))
-    if not config.head.tied:
-        yield Row(THEIR_HEAD, (OUR_HEAD,))
 
 
 GPT2 = Family(
@@ -96,8 +93,8 @@ GPT2 = Family(
         "head": "language_model",
     },
     prefix="transformer.",
-    tokens="transformer.wte.weight",
     values=_values,
     config=_config,
     rows=_rows,
+    buffers=(".attn.bias", ".attn.masked_bias"),
 )

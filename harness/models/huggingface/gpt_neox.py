@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.models.huggingface.family import (
-    OUR_HEAD,
-    OUR_TOKENS,
     THEIR_ACTIVATIONS,
     THEIR_HEAD,
     Family,
     Row,
     activation,
     refuse,
+    tables,
     whole,
 )
 
@@ -73,11 +72,16 @@ def _config(ours: Any) -> dict[str, Any]:
         "tie_word_embeddings": ours.head.tied,
         "use_parallel_residual": ours.parallel == "two_norms",
         "hidden_dropout": ours.residual_dropout,
+        "initializer_range": ours.init_std,
     }
 
 
+#: What its head is called in files; the class of transformers calls it as all others.
+_HEAD = "embed_out.weight"
+
+
 def _rows(config: Any) -> Iterator[Row]:
-    yield Row("gpt_neox.embed_in.weight", (OUR_TOKENS,))
+    yield from tables(config, "gpt_neox.embed_in.weight", _HEAD)
     names = {
         "input_layernorm": ("attention_norm",),
         "attention.query_key_value": ("attention.queries", "attention.keys", "attention.values"),
@@ -91,16 +95,13 @@ def _rows(config: Any) -> Iterator[Row]:
             biased = config.attention.bias or not theirs.startswith("attention.")
             for kind in ("weight", "bias") if biased else ("weight",):
                 stacked = tuple(f"body.blocks.{layer}.{name}.{kind}" for name in ours)
-                heads = config.attention.heads if len(ours) > 1 else None
-                yield Row(f"gpt_neox.layers.{layer}.{theirs}.{kind}", stacked, heads=heads)
+                groups = config.attention.heads if len(ours) > 1 else None
+                yield Row(f"gpt_neox.layers.{layer}.{theirs}.{kind}", stacked, groups=groups)
     yield Row("gpt_neox.final_layer_norm.weight", ("body.norm.weight",))
     yield Row("gpt_neox.final_layer_norm.bias", ("body.norm.bias",))
-    if not config.head.tied:
-        yield Row(THEIR_HEAD, (OUR_HEAD,))
 
 
 GPT_NEOX = Family(
-    positions="max_position_embeddings",
     parts={
         "attention": "multi_head",
         "position": "rotary",
@@ -109,8 +110,9 @@ GPT_NEOX = Family(
         "head": "language_model",
     },
     prefix="gpt_neox.",
-    tokens="gpt_neox.embed_in.weight",
     values=_values,
     config=_config,
     rows=_rows,
+    buffers=(".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"),
+    renamed={THEIR_HEAD: _HEAD},
 )

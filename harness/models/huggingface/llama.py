@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.models.huggingface.family import (
-    OUR_HEAD,
-    OUR_TOKENS,
     THEIR_ACTIVATIONS,
-    THEIR_HEAD,
     Family,
     Row,
     activation,
     refuse,
+    tables,
     whole,
 )
 
@@ -68,6 +66,7 @@ def config(ours: Any) -> dict[str, Any]:
         "mlp_bias": ours.feedforward.bias,
         "rms_norm_eps": ours.norm.epsilon,
         "tie_word_embeddings": ours.head.tied,
+        "initializer_range": ours.init_std,
     }
 
 
@@ -88,19 +87,16 @@ NAMES = {
 def rows(config: Any, names: Mapping[str, str] = NAMES) -> Iterator[Row]:
     """names: of theirs to ours, within a layer."""
     biased = {"attention": config.attention.bias, "feedforward": config.feedforward.bias}
-    yield Row("model.embed_tokens.weight", (OUR_TOKENS,))
+    yield from tables(config, "model.embed_tokens.weight")
     for layer in range(config.layers):
         for theirs, ours in names.items():
             has = config.attention.biased_out if ours == "attention.out" else biased.get(ours.split(".")[0])
             for kind in ("weight", "bias") if has else ("weight",):
                 yield Row(f"model.layers.{layer}.{theirs}.{kind}", (f"body.blocks.{layer}.{ours}.{kind}",))
     yield Row("model.norm.weight", ("body.norm.weight",))
-    if not config.head.tied:
-        yield Row(THEIR_HEAD, (OUR_HEAD,))
 
 
 LLAMA = Family(
-    positions="max_position_embeddings",
     parts={
         "attention": "multi_head",
         "position": "rotary",
@@ -109,8 +105,8 @@ LLAMA = Family(
         "head": "language_model",
     },
     prefix="model.",
-    tokens="model.embed_tokens.weight",
     values=values,
     config=config,
     rows=rows,
+    buffers=(".rotary_emb.inv_freq",),
 )

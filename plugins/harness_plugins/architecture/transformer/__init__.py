@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from harness import hookimpl
-from harness.config import ConfigError, option, plugin_config, slot
+from harness.config import ConfigError, option, plugin_config, slot, to_mapping
 from harness.errors import suggest
 from harness.interfaces.architecture import Activations, ArchitectureConfig, LayerActivations, PartCount
-from harness.interfaces.visibility import Causal, Condition, Full, NotBefore, Prefix, SameDocument, Window
+from harness.interfaces.visibility import Condition
 
 HARNESS_INTERFACE = 1
 
@@ -23,10 +23,6 @@ BLOCK_PARTS = ("attention", "feedforward", "norm")
 @dataclass(kw_only=True)
 class TransformerConfig(ArchitectureConfig):
     """As it stands, a small LLaMA. Parts at this level hold for every layer; a block names its differences."""
-
-    visibilities: ClassVar[frozenset[type[Condition]]] = frozenset(
-        {Causal, Full, Prefix, Window, SameDocument, NotBefore}
-    )
 
     defaults: list[Any] = field(
         default_factory=lambda: [
@@ -104,6 +100,7 @@ class TransformerConfig(ArchitectureConfig):
                     f"A block has heads of {block.attention.head_width(self.width)} channels and the others of "
                     f"{head_width}: give all the same number, since one position serves all layers."
                 )
+            block.attention.check_position(self.position)
             if self.position.biased:
                 self._check_bias(block.attention)
 
@@ -141,6 +138,19 @@ class TransformerConfig(ArchitectureConfig):
         }
         return replace(self, blocks=None, pattern=[], **parts)
 
+    def computes(self) -> dict[str, Any]:
+        per_layer = ("attention", "feedforward", "blocks", "pattern")
+        layers = {f"blocks[{layer}]": block._block_computes() for layer, block in enumerate(self.layer_blocks())}
+        whole = {name: value for name, value in super().computes().items() if name not in per_layer}
+        return {**whole, "final_norm": self.ends_normed, **layers}
+
+    def _block_computes(self) -> dict[str, Any]:
+        return {
+            "attention": self.attention.computes(self.width),
+            "feedforward": self.feedforward.computes(self.width),
+            "norm": to_mapping(self.norm),
+        }
+
     @property
     def norms(self) -> int:
         """How many norms a layer has."""
@@ -154,8 +164,18 @@ class TransformerConfig(ArchitectureConfig):
     def heads(self) -> frozenset[str]:
         return frozenset({self.head.name})
 
+    @property
+    def visibilities(self) -> frozenset[type[Condition]]:  # type: ignore[override]  # its blocks say it, not its class
+        """Those that the attention of every block can do."""
+        return frozenset.intersection(*(block.attention.visibilities for block in self.layer_blocks()))
+
+    def cannot_do(self, kinds: frozenset[type[Condition]]) -> str:
+        names = [block.attention.name for block in self.layer_blocks() if kinds - block.attention.visibilities]
+        return f"attention={names[0]}" if names else super().cannot_do(kinds)
+
     def maximum_length(self) -> int | None:
-        return self.position.maximum_length()
+        parts = [self.position, *(block.attention for block in self.layer_blocks())]
+        return min((length for part in parts if (length := part.maximum_length()) is not None), default=None)
 
     def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:
         try:
@@ -170,6 +190,9 @@ class TransformerConfig(ArchitectureConfig):
         parts = [PartCount("embedding.tokens", table, 0, table, embedding=True)]
         if positions:
             parts.append(PartCount("embedding.positions", positions, 0, positions, embedding=True))
+        normed = self.position.norm_parameters(width)
+        if normed:
+            parts.append(PartCount("embedding.positions_norm", normed, 0, normed))
         if self.segments:
             table = self.segments * width
             parts.append(PartCount("embedding.segments", table, 0, table, embedding=True))
@@ -179,8 +202,10 @@ class TransformerConfig(ArchitectureConfig):
         for name, (block, layers) in self._distinct_blocks().items():
             attention, feedforward = block.attention, block.feedforward
             size, norms = layers * attention.parameters(width), layers * self.norms * block.norm.parameters(width)
+            flops = attention.flops(width, sequence_length)
+            flops += attention.position_flops(self.position, width, sequence_length)
             parts += [
-                PartCount(f"{name}.attention", size, layers * attention.flops(width, sequence_length), size),
+                PartCount(f"{name}.attention", size, layers * flops, size),
                 PartCount(
                     f"{name}.feedforward",
                     layers * feedforward.parameters(width),
@@ -220,7 +245,9 @@ class TransformerConfig(ArchitectureConfig):
         return LayerActivations(
             stream=self.norms * self.norm.activations(width) - (width if self.parallel == "two_norms" else 0),
             computed=computed - (width if self.parallel == "one_norm" else 0),
-            products=attention.products(width) + feedforward.products(width),
+            products=attention.products(width)
+            + attention.position_products(self.position)
+            + feedforward.products(width),
             gradients=feedforward.products(width),
             scores=scores,
         )

@@ -65,6 +65,16 @@ class MultiHeadConfig(AttentionConfig):
             raise ConfigError(f"heads={self.heads} does not divide width={width}: choose a width that is a multiple.")
         return self.channels or width // self.heads
 
+    def computes(self, width: int) -> dict[str, Any]:
+        channels = self.head_width(width)
+        resolved = {
+            "channels": channels,
+            "key_value_heads": self.shared_heads,
+            "out_bias": self.biased_out,
+            "scale": channels**-0.5 if self.scale is None else self.scale,
+        }
+        return {**super().computes(width), **resolved}
+
     def parameters(self, width: int) -> int:
         projected, mixed = self._projected(width), self.heads * self.head_width(width)
         biases = self.bias * projected + self.biased_out * width

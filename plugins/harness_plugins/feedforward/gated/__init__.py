@@ -28,6 +28,10 @@ class GatedConfig(FeedforwardConfig):
     def hidden_width(self, width: int) -> int:
         return self.hidden or math.ceil(max(1, int(self.multiple * width)) / self.rounding) * self.rounding
 
+    def computes(self, width: int) -> dict[str, Any]:
+        resolved = {"hidden": self.hidden_width(width), "multiple": None, "rounding": None}
+        return {**super().computes(width), **resolved}
+
     def parameters(self, width: int) -> int:
         hidden = self.hidden_width(width)
         return 3 * width * hidden + self.bias * (2 * hidden + width)

@@ -81,6 +81,16 @@ class MixtureOfExpertsConfig(FeedforwardConfig):
     def chosen_groups(self) -> int:
         return self.top_groups or self.groups
 
+    def computes(self, width: int) -> dict[str, Any]:
+        resolved = {
+            "expert": self.expert.computes(width),
+            "shared": self.shared and self.shared.computes(width),
+            "top_groups": self.chosen_groups,
+            "bias_rate": self.bias_rate > 0,  # whether there is a bias: how fast it moves is the training's
+        }
+        training = ("balance_loss", "z_loss")
+        return {name: value for name, value in {**super().computes(width), **resolved}.items() if name not in training}
+
     def parameters(self, width: int) -> int:
         shared = self.shared.parameters(width) if self.shared else 0
         return self.experts * width + self.experts * self.expert.parameters(width) + shared

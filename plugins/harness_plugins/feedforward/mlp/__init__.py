@@ -22,6 +22,10 @@ class MLPConfig(FeedforwardConfig):
     def hidden_width(self, width: int) -> int:
         return self.hidden or math.ceil(max(1, int(self.multiple * width)) / self.rounding) * self.rounding
 
+    def computes(self, width: int) -> dict[str, Any]:
+        resolved = {"hidden": self.hidden_width(width), "multiple": None, "rounding": None}
+        return {**super().computes(width), **resolved}
+
     def parameters(self, width: int) -> int:
         hidden = self.hidden_width(width)
         return 2 * width * hidden + self.bias * (hidden + width)
