@@ -16,6 +16,7 @@ from harness.identity import identity, run_id
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.interfaces.method import AlignmentConfig, MethodConfig
 from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
+from harness.interfaces.visibility import SameDocument
 from harness.models.counting import Account, account
 from harness.planning.layout import check_layout
 from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents
@@ -174,7 +175,12 @@ def _fits(config: RunConfig) -> None:
     missing = method.asks() - architecture.visibilities
     if missing:
         names = ", ".join(sorted(kind.__name__ for kind in missing))
-        raise ConfigError(f"{chosen} asks for {names} visibility, which architecture={architecture.name} cannot do.")
+        raise ConfigError(f"{chosen} asks for {names} visibility, which {architecture.cannot_do(missing)} cannot do.")
+    if not config.data.attend_across_documents and SameDocument not in architecture.visibilities:
+        raise ConfigError(
+            "data.attend_across_documents=false asks for SameDocument visibility, which "
+            f"{architecture.cannot_do(frozenset({SameDocument}))} cannot do."
+        )
     if method.head not in architecture.heads():
         has = ", ".join(sorted(architecture.heads()))
         raise ConfigError(
