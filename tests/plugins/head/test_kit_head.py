@@ -1,0 +1,12 @@
+"""Every head keeps what its kind promises."""
+
+from harness.config import plugin_config
+from harness.testing import HeadKit
+
+
+class TestLanguageModel(HeadKit):
+    config = plugin_config("head", {"name": "language_model", "tied": False}, "head")
+
+
+class TestReward(HeadKit):
+    config = plugin_config("head", "reward", "head")

@@ -1,0 +1,28 @@
+"""Every position keeps what its kind promises."""
+
+from harness.config import plugin_config
+from harness.testing import PositionKit
+
+
+class TestAlibi(PositionKit):
+    config = plugin_config("position", "alibi", "position")
+
+
+class TestLearned(PositionKit):
+    config = plugin_config("position", {"name": "learned", "length": 24}, "position")
+
+
+class TestNone(PositionKit):
+    config = plugin_config("position", "none", "position")
+
+
+class TestRelativeBias(PositionKit):
+    config = plugin_config("position", "relative_bias", "position")
+
+
+class TestRotary(PositionKit):
+    config = plugin_config("position", "rotary", "position")
+
+
+class TestSinusoidal(PositionKit):
+    config = plugin_config("position", "sinusoidal", "position")
