@@ -59,6 +59,11 @@ def register_alignment() -> Configs:
 
 
 @hookspec
+def register_likelihood() -> Configs:
+    """Names and `LikelihoodConfig` classes: how a model is asked what a text is worth; methods name one."""
+
+
+@hookspec
 def register_reward() -> Configs:
     """Names and `RewardConfig` classes: a prompt and what was generated to a number."""
 

@@ -8,23 +8,30 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.interfaces.architecture import Body
+from harness.interfaces.architecture import DECODER, Body
 from harness.interfaces.visibility import Causal, Condition, Visibility
 
 
 class Model(nn.Module):
     """A body and its heads, by name. The body makes hidden states, a head makes what a method needs of them.
 
-    maximum_length: the longest sequence it can see, in tokens; None: no bound.
+    maximum_length: the longest sequence it can see, in tokens; None: no bound. topology: as its Config says.
     """
 
     body: Body
 
-    def __init__(self, body: Body, heads: Mapping[str, nn.Module], maximum_length: int | None = None) -> None:
+    def __init__(
+        self,
+        body: Body,
+        heads: Mapping[str, nn.Module],
+        maximum_length: int | None = None,
+        topology: str = DECODER,
+    ) -> None:
         super().__init__()
         self.body = body
         self.heads = nn.ModuleDict(heads)
         self.maximum_length = maximum_length
+        self.topology = topology
 
     def forward(self, compute: Callable[..., Any], *arguments: Any) -> Any:
         """``compute(model, *arguments)``. What is to be trained is computed through this call, since the ways of

@@ -24,6 +24,8 @@ from harness.errors import UserError
 from harness.scoring.encoder import Encoder, Written
 from harness.scoring.statistics import RATIOS, standard_error
 
+log = logging.getLogger(__name__)
+
 #: The seed with which lm-eval draws few-shot examples.
 FEWSHOT_SEED = 1234
 
@@ -77,29 +79,49 @@ class Prepared:
         return sum(instance.repeats for instance in self.instances())
 
     def evaluate(self, model: Any) -> Scored:
-        """Asks one model. model: a `harness.scoring.model.LanguageModel`, or any of lm-eval's."""
-        self._ask(model)
+        """Asks one model. model: a `harness.scoring.model.LanguageModel`, or any of lm-eval's. Tasks that ask a model
+        to write which writes no text are left out, with the groups that they are in, and a warning says so; raises
+        UserError where no task is left."""
+        tasks, groups = self._answerable(model)
+        self._ask(model, tasks)
         scored = Scored([], {})
         with quiet():
-            for name, task in self.tasks.items():
+            for name, task in tasks.items():
                 try:
                     values, samples = _of_task(name, task)
                 except Exception as error:  # whatever a task file's metrics can cause
                     raise UserError(f"Task {name} cannot be scored: {type(error).__name__}: {error}.") from error
                 scored.values.extend(values)
                 scored.samples[name] = samples
-            for group in self.groups.values():
+            for group in groups:
                 scored.values.extend(_of_group(group, scored.values))
         return scored
 
-    def _ask(self, model: Any) -> None:
+    def _answerable(self, model: Any) -> tuple[dict[str, Any], list[Any]]:
+        """The tasks and groups that the model can be asked."""
+        written = [name for name, task in self.tasks.items() if not getattr(model, "writes", True) and _writes(task)]
+        if not written:
+            return self.tasks, list(self.groups.values())
+        told = f"model of {model.kind.name} likelihood, which sees what comes after a token, too: it writes no text"
+        if len(written) == len(self.tasks):
+            raise UserError(f"No task is left to ask a {told}, as {', '.join(written[:3])} want it to.")
+        log.warning("%s cannot be asked of a %s; left out.", ", ".join(written), told)
+        tasks = {name: task for name, task in self.tasks.items() if name not in written}
+        groups = [group for group in self.groups.values() if not any(map(_writes, group.get_all_tasks()))]
+        return tasks, groups
+
+    def _ask(self, model: Any, tasks: dict[str, Any]) -> None:
         by_kind: dict[str, list[Instance]] = defaultdict(list)
-        for instance in self.instances():
+        for instance in [instance for task in tasks.values() for instance in task.instances]:
             instance.resps, instance.filtered_resps = [], {}
             by_kind[instance.request_type] += [instance] * instance.repeats
         for kind, instances in by_kind.items():
             for instance, answer in zip(instances, getattr(model, kind)(instances), strict=True):
                 instance.resps.append(answer)
+
+
+def _writes(task: Any) -> bool:
+    return any(instance.request_type == "generate_until" for instance in task.instances)
 
 
 class _Rendered:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from lm_eval.api.instance import Instance
@@ -20,9 +20,12 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from harness.decoding.generate import generate
 from harness.errors import UserError
-from harness.interfaces.visibility import Causal, Visibility
+from harness.interfaces.likelihood import Asked, LikelihoodConfig, Row
+from harness.interfaces.visibility import Full, Prefix, SameDocument, Visibility
 from harness.registry import registry
 from harness.scoring.encoder import Encoder, Written
+
+T = TypeVar("T")
 
 #: (context and continuation as text, or None), their tokens.
 TokenRequest = tuple[tuple[str, str] | None, list[int], list[int]]
@@ -40,9 +43,9 @@ GENERATED = 4
 class LanguageModel(TemplateLM):
     """A `harness.models.model.Model` under lm-eval's interface.
 
-    max_length: tokens that it is shown at most. batch_size: requests in one forward pass (null: by the device); results
-    do not depend on it beyond rounding. seed: of sampled generation. progress: called with the number of requests just
-    answered.
+    max_length: tokens that it is shown at most. batch_size: rows in one forward pass (null: by the device); results do
+    not depend on it beyond rounding. seed: of sampled generation. progress: called with the number of requests just
+    answered. likelihood: how it is asked; None: as a causal model. extra: the numbers of its method's own tokens.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class LanguageModel(TemplateLM):
         batch_size: int | None = None,
         seed: int = 0,
         progress: Callable[[int], None] | None = None,
+        likelihood: LikelihoodConfig | None = None,
+        extra: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.model = model.eval()
@@ -62,6 +67,9 @@ class LanguageModel(TemplateLM):
         self.seed = seed
         self.progress = progress or (lambda answered: None)
         self._device = model.device
+        self.kind = likelihood or registry().get("likelihood", "causal")(name="causal")
+        asked = Asked(tokenizer=encoder.tokenizer, length=max_length, extra=extra or {}, topology=model.topology)
+        self.likelihood = self.kind.build(asked)
 
     @property
     def eot_token_id(self) -> int:
@@ -70,6 +78,11 @@ class LanguageModel(TemplateLM):
     @property
     def prefix_token_id(self) -> int:
         return self.encoder.start
+
+    @property
+    def writes(self) -> bool:
+        """Whether it goes on with a text; tasks that ask it to are left out otherwise."""
+        return hasattr(self.likelihood, "opening")
 
     @property
     def max_gen_toks(self) -> int:
@@ -109,7 +122,8 @@ class LanguageModel(TemplateLM):
         windows: list[TokenRequest] = []
         owners: list[int] = []
         for owner, (text,) in enumerate(request.args for request in requests):
-            rolling = get_rolling_token_windows(self.encoder.encode(text), self.prefix_token_id, self.max_length, 1)
+            tokens = self.encoder.encode(text)
+            rolling = get_rolling_token_windows(tokens, self.prefix_token_id, self.likelihood.room, 1)
             for context, continuation in map(make_disjoint_window, rolling):
                 windows.append((None, context, continuation))
                 owners.append(owner)
@@ -122,43 +136,67 @@ class LanguageModel(TemplateLM):
     def _loglikelihood_tokens(self, requests: list[TokenRequest], **kwargs: Any) -> list[Answer]:
         for texts, context, continuation in requests:
             self._refuse_what_cannot_be_scored(texts, context, continuation)
-        answers: dict[int, Answer] = {}
         longest_first = sorted(range(len(requests)), key=lambda i: -len(requests[i][1]) - len(requests[i][2]))
-        for batch in batched(longest_first, self.batch_size):
-            answers.update(zip(batch, self._score([requests[i][1:] for i in batch]), strict=True))
-            self.progress(len(batch))
-        return [answers[i] for i in range(len(requests))]
+        totals, greedy = [0.0] * len(requests), [True] * len(requests)
+        for batch in batched(self._rows(requests, longest_first), self.batch_size):
+            answers = self._score([row for _, row, _ in batch])
+            for (owner, _, _), (log_likelihood, is_greedy) in zip(batch, answers, strict=True):
+                totals[owner] += log_likelihood
+                greedy[owner] &= is_greedy
+            self.progress(sum(last for _, _, last in batch))
+        return list(zip(totals, greedy, strict=True))
+
+    def _rows(self, requests: list[TokenRequest], order: Iterable[int]) -> Iterator[tuple[int, Row, bool]]:
+        """Each row with the number of its request, and whether it is that one's last."""
+        for owner in order:
+            rows = self.likelihood.rows(*requests[owner][1:])
+            for row in rows:
+                yield owner, row, row is rows[-1]
 
     def _refuse_what_cannot_be_scored(self, texts: Any, context: list[int], continuation: list[int]) -> None:
         if not continuation:
             raise UserError(
                 f"No token is left to score of {texts!r:.200}: the tokenizer merges it with the context's end."
             )
-        if len(continuation) > self.max_length:
+        if len(continuation) > self.likelihood.room:
             raise UserError(
                 f"A continuation of {len(continuation)} tokens ({texts!r:.200}) cannot be scored by a model that sees "
                 f"{self.max_length}. Leave the task out, or train with a larger data.sequence_length."
             )
 
-    def _score(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[Answer]:
-        """One forward pass. Padding stands on the right, where causal attention never looks."""
-        inputs = [(context + continuation)[-(self.max_length + 1) :][:-1] for context, continuation in rows]
-        counts = [len(continuation) for _, continuation in rows]
-        longest = max(map(len, inputs))
-        inputs_BT = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in inputs])
-        hidden_BTC = self.model.body(inputs_BT.to(self.device), visibility=Visibility((Causal(),))).hidden_BTC
-        ends = [len(tokens) for tokens in inputs]
-        hidden_NC = torch.cat([row[end - n : end] for row, end, n in zip(hidden_BTC, ends, counts, strict=True)])
-        targets_N = torch.tensor([token for _, continuation in rows for token in continuation], device=self.device)
+    def _score(self, rows: Sequence[Row]) -> list[Answer]:
+        """One forward pass."""
+        counts = [len(row.targets) for row in rows]
+        hidden_NC = torch.cat([of_row[list(row.places)] for of_row, row in zip(self._hidden(rows), rows, strict=True)])
+        targets_N = torch.tensor([token for row in rows for token in row.targets], device=self._device)
         log_likelihoods_N, greedy_N = self._predict(hidden_NC, targets_N)
         pieces = zip(log_likelihoods_N.cpu().split(counts), greedy_N.cpu().split(counts), strict=True)
         return [(float(piece.sum()), bool(greedy.all())) for piece, greedy in pieces]
+
+    def _hidden(self, rows: Sequence[Row]) -> torch.Tensor:
+        """Padding stands on the right, where causal attention never looks; from others it is hidden as a document of
+        its own."""
+        inputs_BT, documents_BT = self._padded([row.inputs for row in rows])
+        visibility = Visibility((self.kind.sees(),))
+        if self.kind.sees is Prefix:
+            visibility = Visibility((Prefix(torch.tensor([row.prefix for row in rows], device=self._device)),))
+        if self.kind.sees is Full and documents_BT.any():
+            visibility = visibility & SameDocument(documents_BT)
+        hidden_BTC: torch.Tensor = self.model.body(inputs_BT, visibility=visibility).hidden_BTC
+        return hidden_BTC
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens of equally long rows, and a number for each: 1 where it is padding."""
+        longest = max(map(len, rows))
+        tokens_BT = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in rows], device=self._device)
+        documents_BT = torch.tensor([[0] * len(row) + [1] * (longest - len(row)) for row in rows], device=self._device)
+        return tokens_BT, documents_BT
 
     def _predict(self, hidden_NC: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """For each place the target's log-likelihood, and whether it is the most likely token."""
         log_likelihoods, greedy = [], []
         for hidden_nC, targets_n in zip(hidden_NC.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True):
-            logits_nV = self.model.heads["language_model"](hidden_nC[None])[0].float()
+            logits_nV = self.model.heads[self.kind.head](hidden_nC[None])[0].float()
             log_likelihoods.append(logits_nV.log_softmax(-1).gather(-1, targets_n[:, None])[:, 0])
             # The largest logit is found faster than its place, which is asked for only where two may be equal.
             largest_n = logits_nV.gather(-1, targets_n[:, None])[:, 0] == logits_nV.amax(-1)
@@ -235,6 +273,7 @@ class LanguageModel(TemplateLM):
         return registry().get("sampler", "categorical")(**chosen).build()
 
 
-def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while batch := list(itertools.islice(remaining, size)):
+        yield batch

@@ -17,9 +17,10 @@ from harness.data.cache import digest
 from harness.errors import RunFailed, UserError
 from harness.files import CHECKSUMS, checksum
 from harness.interfaces.suite import HeldOut, SuiteConfig
+from harness.registry import registry
 from harness.rundir import RunDir
 from harness.scoring.progress import Progress
-from harness.stored import likelihood_of, stored_config
+from harness.stored import likelihood_of, own_tokens, stored_config
 
 if TYPE_CHECKING:
     from harness.scoring.evaluate import Prepared
@@ -204,8 +205,12 @@ def _score_one(
     torch.set_num_threads(_threads(run))
     model, config, _ = load_model(run, step)
     likelihood = likelihood_of(run)
+    kind = registry().get("likelihood", str(likelihood))(name=likelihood)
     length = min(config.data.sequence_length, model.maximum_length or config.data.sequence_length)
-    scored = prepared.evaluate(LanguageModel(model.to(device), prepared.encoder, length, progress=progress))
+    asked = LanguageModel(
+        model.to(device), prepared.encoder, length, progress=progress, likelihood=kind, extra=own_tokens(run)
+    )
+    scored = prepared.evaluate(asked)
     for task, samples in scored.samples.items():
         write_samples(run, suite, task, step, samples)
     rows = [

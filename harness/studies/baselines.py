@@ -19,8 +19,9 @@ from harness.launch.run import as_carried_out
 from harness.planning.plan import dataset
 from harness.reports.style import size
 from harness.results.columns import active_non_embedding
+from harness.registry import registry
 from harness.rundir import RunDir
-from harness.stored import stored_config
+from harness.stored import likelihood_of, stored_config
 
 if TYPE_CHECKING:
     from harness.data.stream import Stream
@@ -37,9 +38,12 @@ FORMAT = 4  #: of baselines.json
 def baselines_of(run: RunDir, folder: Path) -> Finding | None:
     """How one run compares; counted once and kept in the study's folder as ``baselines.json``.
 
-    None where the run reads no documents, or was not scored on held-out ones of its largest source.
+    None where the run reads no documents, was not scored on held-out ones of its largest source, or has numbers that
+    are no probabilities of texts, as those of counts are.
     """
-    config = stored_config(run)
+    config, likelihood = stored_config(run), likelihood_of(run)
+    if likelihood is None or not registry().get("likelihood", likelihood).proper:
+        return None
     if form_of(config.corpus) != DOCUMENTS:
         return None
     task = HELD_OUT + max(config.corpus.mixture(), key=lambda source: source.weight).name

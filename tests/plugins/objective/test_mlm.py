@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from harness.cli import main
 from harness.composition import run_config
 from harness.config import ConfigError, plugin_config
+from harness.data.borders import borders, words_of
 from harness.interfaces.batch import Batch, Sequences
 from harness.interfaces.method import Setting
 from harness.interfaces.visibility import Full
@@ -114,30 +115,13 @@ def test_chance_is_keyed_by_the_place_alone():
     assert not torch.equal(whole.inputs_BT, elsewhere.inputs_BT)
 
 
-def words_of(text: str, of: Any) -> list[str]:
-    method = mlm(of=of, whole_words=True)
-    tokens_T = np.array(of.encode(text))
-    words_T = method._words(tokens_T, np.zeros_like(tokens_T))
-    return [of.decode(tokens_T[words_T == word].tolist()) for word in range(words_T[-1] + 1)]
-
-
-def test_words_begin_with_a_space_or_behind_one():
-    assert words_of("one two\n  three", tokenizer()) == ["one", " ", "two", "\n", " ", " ", "three"]
-    assert words_of("return value(value)", tokenizer("bpe", size=290))[-1] == " value(value)"
-
-
-def test_a_tokenizer_may_say_itself_where_words_begin():
-    assert words_of("one doubled(two)", tokenizer("wordpiece", size=600)) == ["one", " doubled", "(", "two", ")"]
-
-
 def test_whole_words_are_chosen_or_left_as_one():
     of = tokenizer()
     tokens = [*of.encode(" ".join(["alpha", "be", "gammas"] * 40)), END]
     batch = prepared(mlm(whole_words=True, rate=0.3), rows([tokens] * 50))
-    method = mlm(whole_words=True)
     chosen = 0
     for tokens_T, weights_T in zip(batch.targets_BT.numpy(), batch.weights_BT.numpy(), strict=True):
-        words_T = method._words(tokens_T, np.zeros_like(tokens_T))
+        words_T = words_of(tokens_T, *borders(of, []))
         of_words = [set(weights_T[words_T == word].tolist()) for word in range(words_T[-1] + 1)]
         assert all(len(weights) == 1 for weights in of_words)
         chosen += sum(1.0 in weights for weights in of_words)
@@ -194,32 +178,40 @@ def plan_of(*words: str) -> Any:
     return resolve(run_config([*TINY, *words]).with_seeds())
 
 
-def test_it_has_no_likelihood_and_writes_no_text():
-    with pytest.raises(ConfigError, match="objective=mlm makes a model that gives no likelihoods: say suite=null"):
-        plan_of("corpus=synthetic")
+def test_it_writes_no_text():
     with pytest.raises(ConfigError, match="writes no text: say watch.sample_every=null"):
-        plan_of("corpus=synthetic", "suite=null", "watch.sample_every=5")
+        plan_of("corpus=synthetic", "watch.sample_every=5")
 
 
 @pytest.mark.parametrize("quantized", [False, True])
-def test_a_run_of_it_is_not_scored_generates_nothing_and_is_not_exported(tmp_path: Path, capsys: Any, quantized: bool):
-    """Nor is one that was quantized, which has no method of its own."""
-    small = ["corpus=synthetic", "corpus.documents=40", "data.sequence_length=32", "suite=null"]
+def test_a_run_of_it_is_scored_by_its_pseudo_likelihood_and_generates_nothing(
+    tmp_path: Path, capsys: Any, quantized: bool
+):
+    """So is one that was quantized, which has no method of its own."""
+    small = ["corpus=python_stdlib", "data.sequence_length=32", "suite=null"]
     plan = plan_of(*small, "budget.tokens=null", "budget.steps=2", f"runs={tmp_path}")
     carry_out(plan, quiet=True)
     if quantized:
         plan = plan_of(*small, "objective=null", "quantizer=int8", f"parents.init={plan.id}", f"runs={tmp_path}")
         carry_out(plan, quiet=True)
 
-    def refused(*words: str) -> str:
-        assert main([*words, f"runs={tmp_path}"]) == 2
-        return " ".join(capsys.readouterr().err.split())
+    assert main(["score", f"run={plan.id}", "suite=offline", "suite.limit=4", f"runs={tmp_path}"]) == 0
+    scores = RunDir(tmp_path / plan.id).scores()
+    assert {row["likelihood"] for row in scores} == {"masked"}
+    assert {("held_out_python_stdlib", "bits_per_byte"), ("pairs_keyword", "accuracy")} <= {
+        (row["task"], row["metric"]) for row in scores
+    }
+    assert main(["generate", f"run={plan.id}", "prompt=a", f"runs={tmp_path}"]) == 2
+    assert "it writes no text" in " ".join(capsys.readouterr().err.split())
 
-    assert "gives no likelihoods: no suite can score it" in refused("score", f"run={plan.id}", "suite=offline")
-    assert "it writes no text" in refused("generate", f"run={plan.id}", "prompt=a")
-    assert "sees what comes after a token" in refused("export", plan.id, f"to={tmp_path / 'folder'}")
-    assert not RunDir(tmp_path / plan.id).scores()
-    assert not (tmp_path / "folder").exists()
+
+def test_tasks_that_ask_it_to_write_are_left_out_and_said(tmp_path: Path, caplog: Any):
+    small = ["corpus=synthetic", "corpus.documents=40", "data.sequence_length=64", "suite=null"]
+    plan = plan_of(*small, "budget.tokens=null", "budget.steps=1", f"runs={tmp_path}")
+    carry_out(plan, quiet=True)
+    assert main(["score", f"run={plan.id}", "suite=offline", "suite.limit=4", f"runs={tmp_path}"]) == 0
+    assert "copy, induction, addition cannot be asked of a model of masked likelihood" in caplog.text
+    assert {row["task"] for row in RunDir(tmp_path / plan.id).scores()} == {"held_out_synthetic"}
 
 
 @pytest.mark.slow

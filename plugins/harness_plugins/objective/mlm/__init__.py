@@ -20,7 +20,7 @@ MASK = "[MASK]"
 class MlmConfig(ObjectiveConfig):
     """Masked language modelling (Devlin et al. 2019): tokens that are hidden, from all others."""
 
-    likelihood: ClassVar[str | None] = None
+    likelihood: ClassVar[str | None] = "masked"
 
     rate: float = option(0.15, "share of the tokens that are chosen and learned", minimum=0.001, maximum=1)
     masked: float = option(0.8, "share of the chosen that are hidden by [MASK]", minimum=0, maximum=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from harness.data.borders import borders, words_of
 from harness.data.stream import positions_within
 from harness.interfaces.batch import Batch, Randomness, Sequences
 from harness.interfaces.method import Setting
@@ -31,12 +32,12 @@ class MaskedLanguageModelling:
         self.no_text = np.array([tokenizer.end, *setting.extra.values()])
         self.text = np.setdiff1d(_that_stand_for_text(tokenizer), self.no_text)
         if config.whole_words:
-            self.begins_V, self.ends_V = _borders(tokenizer, setting.extra.values())
+            self.borders = borders(tokenizer, setting.extra.values())
 
     def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
         tokens_BT, documents_BT = sequences.tokens_BS[:, :-1], sequences.documents_BS[:, :-1]
-        rows = zip(tokens_BT, documents_BT, sequences.places_B.tolist(), strict=True)
-        corrupted = [self._corrupted(tokens_T, documents_T, randomness(place)) for tokens_T, documents_T, place in rows]
+        rows = zip(tokens_BT, sequences.places_B.tolist(), strict=True)
+        corrupted = [self._corrupted(tokens_T, randomness(place)) for tokens_T, place in rows]
         batch = Batch(
             inputs_BT=torch.from_numpy(np.stack([inputs_T for inputs_T, _ in corrupted])),
             targets_BT=torch.from_numpy(tokens_BT.copy()),
@@ -48,26 +49,15 @@ class MaskedLanguageModelling:
             batch.positions_BT = torch.from_numpy(positions_within(documents_BT))
         return batch
 
-    def _corrupted(
-        self, tokens_T: np.ndarray, documents_T: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _corrupted(self, tokens_T: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A row as it is shown, and which of its tokens are chosen."""
         length, config = len(tokens_T), self.config
         draws_T, fates_T, others_T = rng.random(length), rng.random(length), rng.choice(self.text, length)
-        units_T = self._words(tokens_T, documents_T) if config.whole_words else np.arange(length)
+        units_T = words_of(tokens_T, *self.borders) if config.whole_words else np.arange(length)
         chosen_T = (draws_T[units_T] < config.rate) & ~np.isin(tokens_T, self.no_text)
         replaced_T = np.where(fates_T < config.masked + config.random, others_T, tokens_T)
         shown_T = np.where(fates_T < config.masked, self.mask, replaced_T)
         return np.where(chosen_T, shown_T, tokens_T), chosen_T
-
-    def _words(self, tokens_T: np.ndarray, documents_T: np.ndarray) -> np.ndarray:
-        """The number of each token's word in its row, from 0; the end token is one of its own."""
-        is_text_T = ~np.isin(tokens_T, self.no_text)
-        begins_T = self.begins_V[tokens_T] | ~is_text_T
-        begins_T[1:] |= self.ends_V[tokens_T[:-1]] | ~is_text_T[:-1] | (documents_T[1:] != documents_T[:-1])
-        begins_T[:1] = True
-        words_T: np.ndarray = np.cumsum(begins_T) - 1
-        return words_T
 
     def counts(self, batch: Batch) -> dict[str, float]:
         return {"mlm": float(batch.weights_BT.sum())}
@@ -87,15 +77,3 @@ def _that_stand_for_text(tokenizer: Any) -> list[int]:
     """A tokenizer that found fewer pieces than it was asked for has numbers without any. Twice in a row, since some
     decoders leave out a text's first space."""
     return [token for token in range(tokenizer.size) if tokenizer.decode([token, token])]
-
-
-def _borders(tokenizer: Any, extra: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Of each token whether a word begins with it, and whether one begins behind it: at a space, unless the tokenizer
-    itself says where its words begin."""
-    size = max([tokenizer.size, *(token + 1 for token in extra)])
-    texts = [tokenizer.decode([token]) for token in range(tokenizer.size)]
-    begins = getattr(tokenizer, "begins_word", lambda token: texts[token][:1].isspace())
-    begins_V, ends_V = np.zeros((2, size), dtype=bool)
-    begins_V[: tokenizer.size] = [begins(token) for token in range(tokenizer.size)]
-    ends_V[: tokenizer.size] = [text[-1:].isspace() for text in texts]
-    return begins_V, ends_V
