@@ -83,7 +83,7 @@ class AttentionConfig(PluginConfig):
     )
 
     def head_width(self, width: int) -> int:
-        """Channels of one head; raises ConfigError where heads and width do not fit."""
+        """Channels of one head that position turns, mostly all; raises ConfigError where heads and width do not fit."""
         raise NotImplementedError
 
     def computes(self, width: int) -> dict[str, Any]:
