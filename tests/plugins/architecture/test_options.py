@@ -32,7 +32,7 @@ OPTIONS = {
         {"name": "rmsnorm", "around_one": True},
         {"name": "rmsnorm", "gain": False},
     ],
-    "position": ["rotary", {"name": "learned", "length": 16}],
+    "position": ["rotary", {"name": "learned", "length": 16, "first": 2}],
     "feedforward": ["gated", {"name": "mlp", "bias": True}],
     "attention.": [
         {"query_key_norm": None},
@@ -45,6 +45,7 @@ OPTIONS = {
     "attention.out_bias": [None, False, True],
     "attention.soft_cap": [None, 2.0],
     "attention.scale": [None, 0.5],
+    "head.": [{"transform": None}, {"transform": "relu"}, {"transform": "gelu", "transform_norm": "layernorm"}],
     "head.tied": [True, False],
     "head.bias": [False, True],
     "head.scale_by_width": [False, True],

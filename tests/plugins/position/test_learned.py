@@ -13,5 +13,14 @@ def test_each_place_has_its_own_vector():
             assert torch.equal(found[b, t], embeddings_BTC[b, t] + position.table.weight[positions_BT[b, t]])
 
 
+def test_the_first_place_may_have_a_later_row():
+    config = plugin_config("position", {"name": "learned", "length": 6, "first": 2}, "position")
+    position = config.build(4, 2, 2)
+    found = position.embed(torch.zeros(1, 6, 4), torch.arange(6))
+    assert torch.equal(found[0], position.table.weight[2:])
+    assert config.parameters(4, 2) == position.table.weight.numel() == 8 * 4
+    assert config.maximum_length() == 6
+
+
 def test_its_length_is_the_longest_sequence():
     assert plugin_config("position", {"name": "learned", "length": 6}, "position").maximum_length() == 6

@@ -9,9 +9,12 @@ from harness.models.position import Position
 
 
 class Learned(Position):
-    def __init__(self, length: int, width: int) -> None:
+    """first: row of the first place's vector."""
+
+    def __init__(self, length: int, width: int, first: int = 0) -> None:
         super().__init__()
-        self.table = nn.Embedding(length, width)
+        self.first = first
+        self.table = nn.Embedding(first + length, width)
 
     def embed(self, embeddings_BTC: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        return embeddings_BTC + self.table(positions)
+        return embeddings_BTC + self.table(positions + self.first)
