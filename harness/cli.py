@@ -90,7 +90,7 @@ VERBS = {
     ),
     "export": Verb(
         "harness.verbs.interchange:export",
-        "harness export <id|folder> to=<folder> [checkpoint=step] [runs=./runs]",
+        "harness export <id|folder> to=<folder> [model_type=…] [checkpoint=step] [runs=./runs]",
         "Write a run as a Hugging Face folder.",
     ),
     "sync": Verb(

@@ -44,12 +44,16 @@ def import_(words: list[str], verb: Verb) -> int:
 
 def export(words: list[str], verb: Verb) -> int:
     if asks_help(words):
-        print(f"{verb.summary}\n\nusage: {verb.usage}")
+        print(
+            f"{verb.summary}\n\nusage: {verb.usage}\n\n"
+            "Options: model_type=…, which of transformers, where several compute the same; checkpoint=…, a step of\n"
+            "the run, else its result; runs=./runs."
+        )
         return 0
     _, words = flags(words, [])
-    own, words = settings(words, {"to": "", "checkpoint": "", "runs": "./runs"})
+    own, words = settings(words, {"to": "", "model_type": "", "checkpoint": "", "runs": "./runs"})
     name, rest = one_word(words, "the id of a run, or its folder")
-    only(rest, ["to=", "checkpoint=", "runs="])
+    only(rest, ["to=", "model_type=", "checkpoint=", "runs="])
     if not own["to"]:
         raise UserError("to has no value: name the folder to write, as to=<folder>.")
     if own["checkpoint"] and not own["checkpoint"].isdecimal():
@@ -69,6 +73,6 @@ def export(words: list[str], verb: Verb) -> int:
     if config.quantizer:
         config.quantizer.dequantize(model)
         print(f"The weights of {run.id} are written as the floats that its few bits stand for.", file=sys.stderr)
-    write_folder(Path(own["to"]), model, config, tokenizer)
+    write_folder(Path(own["to"]), model, config, tokenizer, own["model_type"] or None)
     print(f"{run.id}: exported to {own['to']}")
     return 0

@@ -13,13 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import plugin_config
 from harness.errors import UserError, suggest
+from harness.models.huggingface.bert import BERT
+from harness.models.huggingface.bloom import BLOOM
+from harness.models.huggingface.deberta_v2 import DEBERTA_V2
+from harness.models.huggingface.deepseek_v2 import DEEPSEEK_V2
+from harness.models.huggingface.deepseek_v3 import DEEPSEEK_V3
+from harness.models.huggingface.falcon import FALCON
 from harness.models.huggingface.family import Family, Row
 from harness.models.huggingface.gemma2 import GEMMA2
 from harness.models.huggingface.gpt2 import GPT2
 from harness.models.huggingface.gpt_neox import GPT_NEOX
 from harness.models.huggingface.llama import LLAMA
 from harness.models.huggingface.mistral import MISTRAL
+from harness.models.huggingface.mixtral import MIXTRAL
+from harness.models.huggingface.mpt import MPT
+from harness.models.huggingface.phi3 import PHI3
 from harness.models.huggingface.qwen2 import QWEN2
+from harness.models.huggingface.roberta import ROBERTA
+from harness.models.huggingface.starcoder2 import STARCODER2
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +46,17 @@ FAMILIES: dict[str, Family] = {
     "llama": LLAMA,
     "mistral": MISTRAL,
     "qwen2": QWEN2,
+    "mixtral": MIXTRAL,
+    "phi3": PHI3,
+    "starcoder2": STARCODER2,
+    "falcon": FALCON,
+    "bloom": BLOOM,
+    "mpt": MPT,
+    "bert": BERT,
+    "roberta": ROBERTA,
+    "deberta-v2": DEBERTA_V2,
+    "deepseek_v3": DEEPSEEK_V3,
+    "deepseek_v2": DEEPSEEK_V2,
 }
 
 
@@ -59,13 +81,13 @@ def config_to_transformers(config: Any, vocabulary: int, model_type: str | None 
             raise UserError(f"{model_type} of transformers is made of {_told(family)}, and this architecture is not.")
         theirs = {**family.config(config), "vocab_size": vocabulary}
         here, there = _computes(config), _computes(config_from_transformers(theirs))
-        different = next((name for name in here if here[name] != there.get(name)), None)
+        different = next((name for name in {**here, **there} if here.get(name) != there.get(name)), None)
         if different is None:
             return theirs
         alike = config.layer_blocks()[0] is config
         told = different.removeprefix("blocks[0].") if alike else different
         differences.append(
-            f"architecture.{told}={here[different]} is {there.get(different)} in its {theirs['model_type']}"
+            f"architecture.{told}={here.get(different)} is {there.get(different)} in its {theirs['model_type']}"
         )
     raise UserError(f"This architecture cannot be told to transformers: {', and '.join(differences)}.")
 
@@ -82,7 +104,7 @@ def state_from_transformers(theirs: Tensors, config: Any, model_type: str | None
     model = build_on_meta(config, config.vocabulary)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     rows = list(family.rows(config))
-    theirs = _prefixed({family.renamed.get(name, name): tensor for name, tensor in theirs.items()}, family, rows)
+    theirs = _prefixed({_renamed(name, family): tensor for name, tensor in theirs.items()}, family, rows)
     left = {name for name in theirs if not name.endswith(family.buffers)}
     ours: dict[str, torch.Tensor] = {}
     for row in rows:
@@ -107,6 +129,11 @@ def model_type_of(config: Any) -> str:
     return model_type
 
 
+def _renamed(name: str, family: Family) -> str:
+    ending = next((ending for ending in family.renamed if name.endswith(ending)), "")
+    return name.removesuffix(ending) + family.renamed.get(ending, "")
+
+
 def _prefixed(theirs: Tensors, family: Family, rows: list[Row]) -> Tensors:
     """Their tensors by the names that they have in a whole model. A checkpoint of the body alone, as GPT-2's own, has
     no prefix."""
@@ -126,7 +153,15 @@ def _shared(model: Any) -> Iterator[tuple[str, str]]:
 
 
 #: Options that do not change what a model computes once its weights are there.
-_NO_MATTER = ("vocabulary", "dropout", "embedding_dropout", "residual_dropout", "init_std", "init_scale_residual")
+_NO_MATTER = (
+    "vocabulary",
+    "dropout",
+    "embedding_dropout",
+    "residual_dropout",
+    "position_dropout",
+    "init_std",
+    "init_scale_residual",
+)
 
 
 def _family(model_type: Any, done: str) -> Family:
@@ -145,7 +180,7 @@ def _families(config: Any) -> list[Family]:
 
 
 def _told(family: Family) -> str:
-    parts = [name if isinstance(name, str) else " or ".join(name) for name in family.parts.values()]
+    parts = [kind if name is True else " or ".join(_names(name)) for kind, name in family.parts.items()]
     return f"{family.architecture} ({', '.join(parts)})" if parts else family.architecture
 
 
@@ -162,8 +197,8 @@ def _has(config: Any, kind: str) -> Any:
     return getattr(value, "name", value)
 
 
-def _names(wanted: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (wanted,) if isinstance(wanted, str) else wanted
+def _names(wanted: Any) -> tuple[Any, ...]:
+    return wanted if isinstance(wanted, tuple) else (wanted,)
 
 
 def _computes(config: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Family:
     names a layer has one), and options that its tensors are there for. positions: their option for the longest
     sequence; None: it has none. prefix: of every name in the body. values, config: between their config and the values
     of ours, `vocab_size` of theirs left out. rows: every tensor. buffers: endings of what old checkpoints hold beside
-    parameters. renamed: other names of what is in files, to those of the rows.
+    parameters. renamed: other endings of names in files, to those of the rows.
     """
 
     values: Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -74,7 +74,7 @@ class Family:
     prefix: str
     positions: str | None = "max_position_embeddings"
     architecture: str = "transformer"
-    parts: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    parts: Mapping[str, Any] = field(default_factory=dict)
     buffers: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,6 +86,35 @@ def tables(config: Any, tokens: str, head: str = THEIR_HEAD) -> Iterator[Row]:
     else:
         yield Row(tokens, (OUR_TOKENS,))
         yield Row(head, (OUR_HEAD,))
+
+
+#: Names of theirs to ours, or to several of ours that are stacked in it.
+Names = Mapping[str, str | tuple[str, ...]]
+
+
+def layers(config: Any, theirs: str, names: Names, groups: int | None = None) -> Iterator[Row]:
+    """The rows of all layers of a transformer. theirs: what their names begin with, {} for the layer. names: theirs to
+    ours, within a layer; of ours that are stacked, so many groups. Which have biases the parts say."""
+    for layer, block in enumerate(config.layer_blocks()):
+        for name, found in names.items():
+            ours = (found,) if isinstance(found, str) else found
+            for kind in ("weight", "bias") if _biased(block, ours[0]) else ("weight",):
+                stacked = tuple(f"body.blocks.{layer}.{part}.{kind}" for part in ours)
+                yield Row(f"{theirs.format(layer)}.{name}.{kind}", stacked, groups=groups if len(ours) > 1 else None)
+
+
+def _biased(block: Any, name: str) -> bool:
+    """Whether a matrix or norm of a layer has a bias."""
+    part = name.split(".")[0]
+    if name == "attention.out":
+        return bool(getattr(block.attention, "biased_out", block.attention.bias))
+    return bool(getattr(block, part).bias if part in ("attention", "feedforward") else block.norm.bias)
+
+
+def norm_rows(config: Any, theirs: str, ours: str) -> Iterator[Row]:
+    """The rows of a norm outside of the layers."""
+    for kind in ("weight", "bias") if config.norm.bias else ("weight",):
+        yield Row(f"{theirs}.{kind}", (f"{ours}.{kind}",))
 
 
 def whole(theirs: Mapping[str, Any], name: str) -> int:

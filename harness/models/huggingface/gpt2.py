@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from harness.models.huggingface.family import (
     THEIR_ACTIVATIONS,
     Family,
+    Names,
     Row,
     activation,
+    layers,
+    norm_rows,
     refuse,
     tables,
     whole,
@@ -62,25 +66,22 @@ def _config(config: Any) -> dict[str, Any]:
     }
 
 
+_NAMES: Names = {
+    "ln_1": "attention_norm",
+    "attn.c_attn": ("attention.queries", "attention.keys", "attention.values"),
+    "attn.c_proj": "attention.out",
+    "ln_2": "feedforward_norm",
+    "mlp.c_fc": "feedforward.up",
+    "mlp.c_proj": "feedforward.down",
+}
+
+
 def _rows(config: Any) -> Iterator[Row]:
     yield from tables(config, "transformer.wte.weight")
     yield Row("transformer.wpe.weight", ("body.position.table.weight",))
-    names = {
-        "ln_1": ("attention_norm",),
-        "attn.c_attn": ("attention.queries", "attention.keys", "attention.values"),
-        "attn.c_proj": ("attention.out",),
-        "ln_2": ("feedforward_norm",),
-        "mlp.c_fc": ("feedforward.up",),
-        "mlp.c_proj": ("feedforward.down",),
-    }
-    for layer in range(config.layers):
-        for theirs, ours in names.items():
-            for kind in ("weight", "bias"):
-                stacked = tuple(f"body.blocks.{layer}.{name}.{kind}" for name in ours)
-                transposed = kind == "weight" and "ln" not in theirs
-                yield Row(f"transformer.h.{layer}.{theirs}.{kind}", stacked, transposed)
-    yield Row("transformer.ln_f.weight", ("body.norm.weight",))
-    yield Row("transformer.ln_f.bias", ("body.norm.bias",))
+    for row in layers(config, "transformer.h.{}", _NAMES):
+        yield replace(row, transposed=".c_" in row.theirs and row.theirs.endswith("weight"))
+    yield from norm_rows(config, "transformer.ln_f", "body.norm")
 
 
 GPT2 = Family(

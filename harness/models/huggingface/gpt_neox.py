@@ -9,8 +9,11 @@ from harness.models.huggingface.family import (
     THEIR_ACTIVATIONS,
     THEIR_HEAD,
     Family,
+    Names,
     Row,
     activation,
+    layers,
+    norm_rows,
     refuse,
     tables,
     whole,
@@ -80,25 +83,20 @@ def _config(ours: Any) -> dict[str, Any]:
 _HEAD = "embed_out.weight"
 
 
+_NAMES: Names = {
+    "input_layernorm": "attention_norm",
+    "attention.query_key_value": ("attention.queries", "attention.keys", "attention.values"),
+    "attention.dense": "attention.out",
+    "post_attention_layernorm": "feedforward_norm",
+    "mlp.dense_h_to_4h": "feedforward.up",
+    "mlp.dense_4h_to_h": "feedforward.down",
+}
+
+
 def _rows(config: Any) -> Iterator[Row]:
     yield from tables(config, "gpt_neox.embed_in.weight", _HEAD)
-    names = {
-        "input_layernorm": ("attention_norm",),
-        "attention.query_key_value": ("attention.queries", "attention.keys", "attention.values"),
-        "attention.dense": ("attention.out",),
-        "post_attention_layernorm": ("feedforward_norm",),
-        "mlp.dense_h_to_4h": ("feedforward.up",),
-        "mlp.dense_4h_to_h": ("feedforward.down",),
-    }
-    for layer in range(config.layers):
-        for theirs, ours in names.items():
-            biased = config.attention.bias or not theirs.startswith("attention.")
-            for kind in ("weight", "bias") if biased else ("weight",):
-                stacked = tuple(f"body.blocks.{layer}.{name}.{kind}" for name in ours)
-                groups = config.attention.heads if len(ours) > 1 else None
-                yield Row(f"gpt_neox.layers.{layer}.{theirs}.{kind}", stacked, groups=groups)
-    yield Row("gpt_neox.final_layer_norm.weight", ("body.norm.weight",))
-    yield Row("gpt_neox.final_layer_norm.bias", ("body.norm.bias",))
+    yield from layers(config, "gpt_neox.layers.{}", _NAMES, groups=config.attention.heads)
+    yield from norm_rows(config, "gpt_neox.final_layer_norm", "body.norm")
 
 
 GPT_NEOX = Family(

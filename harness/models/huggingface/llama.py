@@ -8,8 +8,11 @@ from typing import Any
 from harness.models.huggingface.family import (
     THEIR_ACTIVATIONS,
     Family,
+    Names,
     Row,
     activation,
+    layers,
+    norm_rows,
     refuse,
     tables,
     whole,
@@ -71,7 +74,7 @@ def config(ours: Any) -> dict[str, Any]:
 
 
 #: Theirs to ours, within a layer.
-NAMES = {
+NAMES: Names = {
     "input_layernorm": "attention_norm",
     "self_attn.q_proj": "attention.queries",
     "self_attn.k_proj": "attention.keys",
@@ -84,16 +87,11 @@ NAMES = {
 }
 
 
-def rows(config: Any, names: Mapping[str, str] = NAMES) -> Iterator[Row]:
+def rows(config: Any, names: Names = NAMES) -> Iterator[Row]:
     """names: of theirs to ours, within a layer."""
-    biased = {"attention": config.attention.bias, "feedforward": config.feedforward.bias}
     yield from tables(config, "model.embed_tokens.weight")
-    for layer in range(config.layers):
-        for theirs, ours in names.items():
-            has = config.attention.biased_out if ours == "attention.out" else biased.get(ours.split(".")[0])
-            for kind in ("weight", "bias") if has else ("weight",):
-                yield Row(f"model.layers.{layer}.{theirs}.{kind}", (f"body.blocks.{layer}.{ours}.{kind}",))
-    yield Row("model.norm.weight", ("body.norm.weight",))
+    yield from layers(config, "model.layers.{}", names)
+    yield from norm_rows(config, "model.norm", "body.norm")
 
 
 LLAMA = Family(

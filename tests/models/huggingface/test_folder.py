@@ -35,6 +35,15 @@ KINDS = {
         "max_position_embeddings": 48,
         "sliding_window": 5,
     },
+    "mixtral": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 24,
+        "num_local_experts": 3,
+        "max_position_embeddings": 48,
+    },
 }
 
 
@@ -112,6 +121,19 @@ def test_written_and_opened_by_transformers_without_a_difference(tmp_path: Path,
     assert getattr(ours.config, name) == 48
     assert ours.config.eos_token_id == 256
     assert AutoTokenizer.from_pretrained(tmp_path / "ours")("né")["input_ids"] == list("né".encode())
+
+
+def test_a_folder_is_written_for_the_model_type_that_is_asked_for(tmp_path: Path, llama: Path) -> None:
+    """Mistral without a window computes what LLaMA does."""
+    opened, config = open_folder(llama), run_config(["data.sequence_length=48"])
+    config.architecture = opened.architecture()
+    write_folder(tmp_path / "ours", live(llama), config, opened.tokenizer().train(()), "mistral")
+    assert open_folder(tmp_path / "ours").theirs["model_type"] == "mistral"
+    assert torch.equal(logits(tmp_path / "ours", INPUTS), logits(llama, INPUTS))
+    with pytest.raises(UserError, match="gpt2 of transformers is made of transformer .multi_head, learned"):
+        write_folder(tmp_path / "gpt2", live(llama), config, opened.tokenizer().train(()), "gpt2")
+    with pytest.raises(UserError, match="model_type=lama cannot be written for transformers. Did you mean llama"):
+        write_folder(tmp_path / "lama", live(llama), config, opened.tokenizer().train(()), "lama")
 
 
 def test_a_folder_is_known_by_its_model_and_not_by_its_place(llama: Path, damaged: Path) -> None:

@@ -172,6 +172,9 @@ def test_yarn_sharpens_attention():
     torch.testing.assert_close(found.norm(dim=-1), heads_BTHD.norm(dim=-1) * (0.1 * math.log(16.0) + 1))
 
 
+LONG_ROPE = {"scaling": "longrope", "original_length": 8, "short_factors": [1.0] * 4, "long_factors": [2.0]}
+
+
 @pytest.mark.parametrize(
     ("values", "head_width", "message"),
     [
@@ -179,6 +182,7 @@ def test_yarn_sharpens_attention():
         ({"share": 0.4}, 8, "a head has 8, of which share=0.4 are 3: choose other heads or another share"),
         ({"share": 0.1}, 8, "share=0.1 are 0"),
         ({"scaling": "ntk", "factor": 2.0}, 2, "there is no other where a head has 2"),
+        (LONG_ROPE, 8, "long_factors has 1 factors, and a head has 4 pairs"),
     ],
 )
 def test_heads_that_cannot_be_turned_are_refused(values, head_width, message):
@@ -197,6 +201,9 @@ def test_heads_that_cannot_be_turned_are_refused(values, head_width, message):
         ({"scaling": "yarn", "factor": 4.0}, "scaling=yarn needs original_length"),
         ({"scaling": "llama3", "original_length": 8, "slow": 4.0}, "slow=4.0 and fast=4.0 are numbers of rotations"),
         ({"scaling": "yarn", "original_length": 8, "base": 1.0}, "with base=1 there is but one"),
+        ({**LONG_ROPE, "original_length": None}, "scaling=longrope needs original_length"),
+        ({**LONG_ROPE, "long_factors": [0.0]}, "divide frequencies: all must be more than 0"),
+        ({"long_factors": [2.0]}, "does nothing where scaling=none"),
         ({"scaling": "dynamic"}, "scaling='dynamic' is not possible"),
         ({"factor": 0.5, "scaling": "linear"}, "factor=0.5 is too small"),
     ],

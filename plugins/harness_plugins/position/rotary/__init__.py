@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import hookimpl
-from harness.config import ConfigError, option
+from harness.config import ConfigError, fields_of, option
 from harness.interfaces.parts import PositionConfig
 
 HARNESS_INTERFACE = 1
@@ -14,11 +14,13 @@ BY_ROTATIONS = {"yarn": 32.0, "llama3": 4.0}
 
 #: The scalings that each option means something to. Elsewhere it would change a run's id and nothing else.
 USED_BY = {
-    "factor": ("linear", "ntk", "yarn", "llama3"),
-    "original_length": ("yarn", "llama3"),
+    "factor": ("linear", "ntk", "yarn", "llama3", "longrope"),
+    "original_length": ("yarn", "llama3", "longrope"),
     "slow": ("yarn", "llama3"),
     "fast": ("yarn", "llama3"),
-    "temperature": ("yarn",),
+    "temperature": ("yarn", "longrope"),
+    "short_factors": ("longrope",),
+    "long_factors": ("longrope",),
 }
 
 
@@ -38,13 +40,14 @@ class RotaryConfig(PositionConfig):
         "none",
         "how frequencies are lowered for sequences `factor` times as long. linear: all alike (Chen et al. 2023); ntk: "
         "by a larger base, the slow ones most; yarn: the slow ones, and sharper attention (Peng et al. 2023); llama3: "
-        "the slow ones, as LLaMA-3.1 does",
+        "the slow ones, as LLaMA-3.1 does; longrope: each pair by a factor of its own, and others in longer sequences "
+        "than before (Ding et al. 2024)",
         neutral="none",
-        choices=("none", "linear", "ntk", "yarn", "llama3"),
+        choices=("none", "linear", "ntk", "yarn", "llama3", "longrope"),
     )
     factor: float = option(1.0, "how many times as long as those before", neutral=1.0, minimum=1.0)
     original_length: int | None = option(
-        None, "of yarn and llama3: the sequences before, in tokens", neutral=None, minimum=1
+        None, "of yarn, llama3 and longrope: the sequences before, in tokens", neutral=None, minimum=1
     )
     slow: float = option(
         1.0, "of yarn and llama3: a pair that turns so many times or fewer in the original length is slowed down fully",
@@ -55,17 +58,25 @@ class RotaryConfig(PositionConfig):
         neutral=None, minimum=0.0,
     )  # fmt: skip
     temperature: float | None = option(
-        None, "of yarn: what queries and keys are multiplied with; null: 0.1 ln(factor) + 1", neutral=None, minimum=0.0
+        None, "of yarn and longrope: what queries and keys are multiplied with; null: 0.1 ln(factor) + 1 in yarn, "
+        "√(1 + ln(factor) / ln(original_length)) in longrope", neutral=None, minimum=0.0,
+    )  # fmt: skip
+    short_factors: list[float] = option(
+        [], "of longrope: what each pair's frequency is divided by in sequences of original_length and less", neutral=[]
     )
+    long_factors: list[float] = option([], "of longrope: and in longer ones", neutral=[])
 
     def check(self) -> None:
         for name, scalings in USED_BY.items():
-            if self.scaling not in scalings and getattr(self, name) != getattr(RotaryConfig, name):
+            if (
+                self.scaling not in scalings
+                and getattr(self, name) != fields_of(RotaryConfig)[name].metadata["neutral"]
+            ):
                 raise ConfigError(
                     f"{name}={getattr(self, name)} does nothing where scaling={self.scaling}, only where it is "
                     f"{' or '.join(scalings)}: leave it out, or choose another scaling."
                 )
-        if self.scaling in BY_ROTATIONS and self.original_length is None:
+        if self.scaling in (*BY_ROTATIONS, "longrope") and self.original_length is None:
             raise ConfigError(
                 f"scaling={self.scaling} needs original_length: how long sequences were before, in tokens."
             )
@@ -76,6 +87,10 @@ class RotaryConfig(PositionConfig):
             )
         if self.scaling == "yarn" and self.base == 1.0:
             raise ConfigError("scaling=yarn slows some frequencies down, and with base=1 there is but one.")
+        if min([1.0, *self.short_factors, *self.long_factors]) <= 0.0:
+            raise ConfigError("short_factors and long_factors divide frequencies: all must be more than 0.")
+        if self.scaling == "longrope" and self.original_length == 1 and self.temperature is None:
+            raise ConfigError("scaling=longrope with original_length=1 needs a temperature: its logarithm is 0.")
 
     @property
     def fastest(self) -> float:
@@ -94,6 +109,12 @@ class RotaryConfig(PositionConfig):
                 f"position=rotary turns pairs of channels, but a head has {head_width}{part}: choose other heads"
                 f"{' or another share' if part else ''}."
             )
+        for name in ("short_factors", "long_factors") if self.scaling == "longrope" else ():
+            if len(getattr(self, name)) != channels // 2:
+                raise ConfigError(
+                    f"position.{name} has {len(getattr(self, name))} factors, and a head has {channels // 2} pairs of "
+                    "channels that are turned: scaling=longrope needs one for each."
+                )
         if self.scaling == "ntk" and channels == 2:
             raise ConfigError(
                 "position.scaling=ntk slows down all pairs of channels but the fastest, and there is no other where a "

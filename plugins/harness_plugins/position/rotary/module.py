@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.models.position import Position
-from harness_plugins.position.rotary.scaling import frequencies, temperature
+from harness_plugins.position.rotary.scaling import by_length, frequencies, temperature
 
 if TYPE_CHECKING:
     from harness_plugins.position.rotary import RotaryConfig
@@ -30,6 +30,8 @@ class Rotary(Position):
         """cos and sin, (T, 1, D) or (B, T, 1, D) for D channels that are turned; the sine carries the sign of its
         term."""
         turns = frequencies(self.config, self.channels // 2, positions.device)
+        if self.config.scaling == "longrope":
+            turns = by_length(self.config, turns, positions)
         angles = positions[..., None, None].float() * turns
         cos, sin = angles.cos(), angles.sin()
         if self.temperature != 1.0:

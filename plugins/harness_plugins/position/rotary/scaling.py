@@ -18,13 +18,14 @@ def frequencies(config: RotaryConfig, pairs: int, device: torch.device) -> torch
     """Radians that each pair of channels turns by each place: float32 of shape (pairs), the fastest first.
 
     linear: θ/s (Chen et al. 2023). ntk: a base so large that the slowest pair turns by θ/s and the fastest as before
-    (Peng et al. 2023, section 3.1). yarn, llama3: each pair between θ and θ/s ("NTK-by-parts", section 3.2).
+    (Peng et al. 2023, section 3.1). yarn, llama3: each pair between θ and θ/s ("NTK-by-parts", section 3.2). longrope:
+    as before; `by_length` lowers them.
     """
     exponents = torch.arange(pairs, device=device, dtype=torch.float32) / pairs
     if config.scaling == "ntk":
         return (config.base * config.factor ** (pairs / (pairs - 1))) ** -exponents
     turns = config.base**-exponents
-    if config.scaling == "none":
+    if config.scaling in ("none", "longrope"):
         return turns
     if config.scaling == "linear":
         return turns / config.factor
@@ -32,12 +33,25 @@ def frequencies(config: RotaryConfig, pairs: int, device: torch.device) -> torch
     return kept * turns + (1 - kept) * turns / config.factor
 
 
+def by_length(config: RotaryConfig, turns: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Of longrope: each pair's frequency divided by its own factor (Ding et al. 2024). As in Phi-3, where any place of
+    the pass is beyond the original length all places have the factors of long sequences."""
+    assert config.original_length is not None
+    short, long = (turns / turns.new_tensor(factors) for factors in (config.short_factors, config.long_factors))
+    return torch.where(positions.max() < config.original_length, short, long)
+
+
 def temperature(config: RotaryConfig) -> float:
     """What queries and keys are multiplied with: √(1/t) of Peng et al. 2023, section 3.4; scores are then divided
-    by t."""
-    if config.scaling != "yarn":
+    by t. Of longrope: of Ding et al. 2024, section 3.3."""
+    if config.scaling not in ("yarn", "longrope"):
         return 1.0
-    return 0.1 * math.log(config.factor) + 1.0 if config.temperature is None else config.temperature
+    if config.temperature is not None:
+        return config.temperature
+    if config.scaling == "yarn":
+        return 0.1 * math.log(config.factor) + 1.0
+    assert config.original_length is not None
+    return math.sqrt(1.0 + math.log(config.factor) / math.log(config.original_length))
 
 
 def _kept_by_rotations(config: RotaryConfig, turns: torch.Tensor) -> torch.Tensor:
