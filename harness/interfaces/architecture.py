@@ -102,6 +102,12 @@ class Body(Protocol):
         """An empty decoding state for so many rows and at most so many places."""
         ...
 
+    def encode(
+        self, inputs_BS: torch.Tensor, *, positions_BS: torch.Tensor | None = None, visibility: Visibility | Condition
+    ) -> Output:
+        """Of an encoder–decoder alone: hidden states of the text that is read, which are the `context` of a call."""
+        ...
+
 
 @dataclass(kw_only=True)
 class ArchitectureConfig(PluginConfig):
@@ -152,6 +158,13 @@ class ArchitectureConfig(PluginConfig):
     def cache_bytes(self, bytes_per_number: int) -> int | None:
         """Bytes of decoding state for one token, over all layers; None: unknown."""
         return None
+
+    def state_bytes(self, bytes_per_number: int) -> int:
+        """Bytes of decoding state of one row, over all layers, that are the same for any number of tokens."""
+        return 0
+
+    def check_run(self, config: Any) -> None:
+        """Raises ConfigError where it cannot be trained in a run, a `RunConfig`, for what it does not declare above."""
 
     def build(self, vocabulary: int) -> Any:
         """A `harness.models.model.Model`. Initialised with torch's global generator, which the caller has seeded."""

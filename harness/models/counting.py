@@ -68,14 +68,16 @@ def account(config: ArchitectureConfig, vocabulary: int, sequence_length: int) -
 
 @dataclass(frozen=True)
 class InferenceMemory:
-    """Bytes of the weights, and of the decoding state for each token in it (None: the architecture does not say)."""
+    """Bytes of the weights, and of the decoding state: for each token in it (None: the architecture does not say), and
+    for each row whatever its length."""
 
     weights: int
     cache_per_token: int | None
+    state_per_row: int
 
 
 def inference_memory(config: ArchitectureConfig, vocabulary: int, precision: str = "bf16-true") -> InferenceMemory:
-    """Memory of decoding: weights, and the cache's growth with each token."""
+    """Memory of decoding: weights, the cache's growth with each token, and what does not grow."""
     parameter_bytes, activation_bytes = BYTES[precision]
     weights = account(config, vocabulary, 1).total * parameter_bytes
-    return InferenceMemory(weights, config.cache_bytes(activation_bytes))
+    return InferenceMemory(weights, config.cache_bytes(activation_bytes), config.state_bytes(activation_bytes))

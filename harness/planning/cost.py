@@ -81,6 +81,7 @@ def description(config: RunConfig) -> dict[str, Any]:
         **(_of_training(config, vocabulary, model) if config.method else {}),
         weights: inference.weights,
         "inference_bytes_of_cache_per_token": inference.cache_per_token,
+        "inference_bytes_of_state": inference.state_per_row,
     }
 
 
