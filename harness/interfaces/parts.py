@@ -76,6 +76,9 @@ class AttentionConfig(PluginConfig):
 
     #: Whether it adds a mask of numbers to its scores, for each head its own: what the bias of a position becomes.
     takes_bias: ClassVar[bool] = False
+    #: Whether `build_cross` makes a module of it that looks at another text, for the decoder of an encoder–decoder. Its
+    #: parameters are those of the attention itself.
+    crosses: ClassVar[bool] = False
     #: The kinds of condition it can do; a method that asks for another is refused at compose time. All of those that
     #: `harness.models.visibility` lowers, unless it says fewer.
     visibilities: ClassVar[frozenset[type[Condition]]] = frozenset(
@@ -110,6 +113,10 @@ class AttentionConfig(PluginConfig):
         """Of the forward pass for one token, matrix products only, over all places of the sequence."""
         raise NotImplementedError
 
+    def cross_flops(self, width: int, sequence_length: int, source_length: int) -> int:
+        """Where it `crosses`: of one token among so many, which look at a text of so many places."""
+        raise NotImplementedError
+
     def position_flops(self, position: Any, width: int, sequence_length: int) -> int:
         """More of them, for what it makes of the position's table."""
         return 0
@@ -142,6 +149,12 @@ class AttentionConfig(PluginConfig):
     def build(self, width: int, position: Any) -> Any:
         raise NotImplementedError
 
+    def build_cross(self, width: int) -> Any:
+        """Where it `crosses`: a module, (hidden_BTC, context_BSC, seen, state) → (hidden_BTC, state). context_BSC: hidden
+        states of the other text, which has no positions here; seen: as `View.cross` makes it; its ``start()`` makes an
+        empty decoding state, which keeps what was made of the text."""
+        raise NotImplementedError
+
 
 #: What the hidden layer of a feedforward may go through, by the names of `harness.models.activations`.
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "squared_relu")
@@ -153,8 +166,8 @@ class FeedforwardConfig(PluginConfig):
     and the count that it is divided by).
 
     A module in it that shares places out to experts has ``load_E``: None, or what it adds the number of places that
-    each expert was given to. Where it is ``balanced`` by what is no gradient, the loop calls ``balance(load_E)`` after
-    each optimizer step, with the load of the whole step (`harness.models.load`).
+    each expert was given to (`harness.models.load`). Where something in it ``learns`` without a gradient, the loop calls
+    ``learn(seen)`` after each optimizer step (`harness.models.learners`).
     """
 
     def computes(self, width: int) -> dict[str, Any]:

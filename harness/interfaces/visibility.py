@@ -61,6 +61,16 @@ class NotBefore(Condition):
 
 
 @dataclass(frozen=True, eq=False)
+class Cross(Condition):
+    """What a decoder's place sees of the text that its encoder has read: the places of the same document. It says
+    nothing of what decoders' places see of each other. documents_BT: the document of each place of the decoder; None:
+    all belong to 0. sources_BS: that of each place of the encoder; what no place belongs to is padding."""
+
+    sources_BS: torch.Tensor | None = None
+    documents_BT: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Visibility:
     """All conditions hold."""
 

@@ -1,4 +1,4 @@
-"""The key–value cache: decoding state of one attention layer."""
+"""Key–value caches: decoding state of one attention layer."""
 
 from __future__ import annotations
 
@@ -29,3 +29,9 @@ class KeyValueCache:
         self._keys_BHTD[:, :, offset:end] = keys_BHTD
         self._values_BHTD[:, :, offset:end] = values_BHTD
         return self._keys_BHTD[:, :, :end], self._values_BHTD[:, :, :end]
+
+
+class ContextCache:
+    """Keys and values of another text, once they are made: ``kept`` is (keys_BHSD, values_BHSD)."""
+
+    kept: tuple[torch.Tensor, torch.Tensor] | None = None

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from harness.interfaces.architecture import DECODER, Body
-from harness.interfaces.visibility import Causal, Condition, Visibility
+from harness.interfaces.visibility import Causal, Condition, Full, Visibility
 
 
 class Model(nn.Module):
@@ -46,9 +46,12 @@ class Model(nn.Module):
         positions_BT: torch.Tensor | None = None,
         state: Any = None,
         head: str = "language_model",
+        source_BS: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """logits_BTV of the language-model head at every place. A `state` that is passed in moves on."""
-        output = self.body(inputs_BT, positions_BT=positions_BT, visibility=visibility, state=state)
+        """logits_BTV of the language-model head at every place. A `state` that is passed in moves on. source_BS: the
+        text that an encoder–decoder reads, seen whole."""
+        context = None if source_BS is None else self.body.encode(source_BS, visibility=Full()).hidden_BTC
+        output = self.body(inputs_BT, positions_BT=positions_BT, context=context, visibility=visibility, state=state)
         return self.heads[head](output.hidden_BTC)
 
     @property

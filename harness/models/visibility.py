@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from harness.interfaces.visibility import (
     Causal,
     Condition,
+    Cross,
     Full,
     NotBefore,
     Prefix,
@@ -17,6 +19,8 @@ from harness.interfaces.visibility import (
     Visibility,
     Window,
 )
+
+T = TypeVar("T")
 
 #: Every kind of condition that `lower` knows.
 LOWERED: frozenset[type[Condition]] = frozenset({Causal, Full, NotBefore, Prefix, SameDocument, Window})
@@ -53,7 +57,7 @@ def lower(
 def _always_holds(condition: Condition, query_length: int, key_length: int, offset: int) -> bool:
     if isinstance(condition, Causal):
         return query_length == 1 and offset == key_length - 1  # the newest place sees all
-    return isinstance(condition, Full) or (isinstance(condition, Window) and condition.width >= key_length)
+    return isinstance(condition, (Full, Cross)) or (isinstance(condition, Window) and condition.width >= key_length)
 
 
 def _holds(condition: Condition, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
@@ -99,13 +103,47 @@ class View:
     offset: int
     device: torch.device
     bias: torch.Tensor | None = None
-    _lowered: dict[int | None, Seen] = field(default_factory=dict)
+    _lowered: dict[Hashable, Any] = field(default_factory=dict)
 
     def lower(self, window: int | None = None) -> Seen:
         """The visibility, narrowed to a window of so many places, lowered."""
-        if window not in self._lowered:
-            narrowed = self.visibility if window is None else self.visibility & Window(window)
-            keys = self.offset + self.queries
-            lowered = lower(narrowed, self.queries, keys, self.offset, self.device, self.bias)
-            self._lowered[window] = Seen(*lowered, self.offset)
-        return self._lowered[window]
+        return self.once(("window", window), lambda: self._narrowed(window))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` makes of this view, made once for all layers that ask by the same key."""
+        if key not in self._lowered:
+            self._lowered[key] = make()
+        made: T = self._lowered[key]
+        return made
+
+    def _narrowed(self, window: int | None) -> Seen:
+        narrowed = self.visibility if window is None else self.visibility & Window(window)
+        keys = self.offset + self.queries
+        return Seen(*lower(narrowed, self.queries, keys, self.offset, self.device, self.bias), self.offset)
+
+    def cross(self) -> Seen:
+        """What these places see of the text that an encoder has read: all of it, unless `Cross` says less."""
+        return self.once("cross", self._crossed)
+
+    def _crossed(self) -> Seen:
+        cross = self.visibility.get(Cross)
+        if not isinstance(cross, Cross) or cross.sources_BS is None:
+            return Seen(False, None, self.offset)
+        sources_BS, documents_BT = cross.sources_BS, cross.documents_BT
+        if documents_BT is None:
+            documents_BT = sources_BS.new_zeros(len(sources_BS), self.queries)
+        return Seen(False, (documents_BT[:, :, None] == sources_BS[:, None, :])[:, None], self.offset)
+
+
+def numbered_documents(visibility: Visibility, places: int, device: torch.device) -> torch.Tensor | None:
+    """documents_BT for attentions that tell documents apart and nothing finer: those of `SameDocument`, in which each
+    place that `NotBefore` hides is a document of its own, below 0. None: all places are of one document."""
+    same, after = visibility.get(SameDocument), visibility.get(NotBefore)
+    documents_BT = same.documents_BT if isinstance(same, SameDocument) else None
+    if not isinstance(after, NotBefore):
+        return documents_BT
+    assert after.starts_B is not None
+    place_T = torch.arange(places, device=device)
+    hidden_BT = place_T < after.starts_B[:, None]
+    numbers_BT = torch.zeros_like(hidden_BT, dtype=torch.int64) if documents_BT is None else documents_BT
+    return torch.where(hidden_BT, -1 - place_T, numbers_BT)

@@ -43,10 +43,15 @@ class Block(nn.Module):
         """An empty decoding state of this layer."""
         return self.attention.start(batch, length)
 
+    def lower(self, view: View, context_BSC: torch.Tensor | None) -> Any:
+        """What `forward` is told of what is seen: made outside of what is compiled and computed again."""
+        assert context_BSC is None, "a decoder has no cross-attention"
+        return self.attention.lower(view)
+
     def forward(
         self, hidden_BTC: torch.Tensor, positions: Any, seen: Any, state: Any
     ) -> tuple[torch.Tensor, Any, dict[str, tuple[torch.Tensor, float]]]:
-        """(hidden_BTC, state, auxiliary losses). seen: what the attention's `lower` made of the visibility."""
+        """(hidden_BTC, state, auxiliary losses). seen: what `lower` made of the visibility."""
         given_BTC = self._given("attention", hidden_BTC)
         mixed_BTC, state = self.attention(given_BTC, positions, seen, state)
         if self.parallel == "none":
@@ -82,32 +87,94 @@ def operand(hidden_BTC: torch.Tensor) -> torch.Tensor:
     return hidden_BTC.to(torch.get_autocast_dtype(device))
 
 
-class Transformer(nn.Module):
-    """Tokens to hidden states: embeddings, layers, and a last norm, mostly where the norms stand before."""
+class Stack(nn.Module):
+    """Embeddings to hidden states: positions, layers, and a last norm, mostly where the norms stand before."""
 
-    def __init__(self, config: TransformerConfig, vocabulary: int) -> None:
+    #: What its layers are.
+    block: type[Block] = Block
+
+    def __init__(self, config: TransformerConfig, vocabulary: int | None = None) -> None:
+        """vocabulary: of its own token table; None: it has none."""
         super().__init__()
         self.config = config
-        self.tokens = nn.Embedding(vocabulary, config.width)
+        if vocabulary is not None:
+            self.tokens = nn.Embedding(vocabulary, config.width)
         self.position = config.position.build(
             config.width, config.attention.heads, config.attention.head_width(config.width)
         )
-        if config.segments:
-            self.segments = nn.Embedding(config.segments, config.width)
         self.embedding_norm = config.norm.build(config.width) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.embedding_dropout)
-        self.blocks = nn.ModuleList(Block(block, self.position) for block in config.layer_blocks())
+        self.blocks = nn.ModuleList(self.block(block, self.position) for block in config.layer_blocks())
         self.norm = config.norm.build(config.width) if config.ends_normed else nn.Identity()
+
+    def run(
+        self,
+        hidden_BTC: torch.Tensor,
+        positions_BT: torch.Tensor | None,
+        visibility: Visibility,
+        state: DecodingState | None = None,
+        segments_BTC: torch.Tensor | None = None,
+        context_BSC: torch.Tensor | None = None,
+    ) -> Output:
+        """hidden_BTC: rows of the token table. segments_BTC: what is added to them beside their positions."""
+        places, offset = hidden_BTC.shape[1], state.places if state is not None else 0
+        view = self.view(visibility, places, offset, hidden_BTC)
+        positions = positions_BT
+        if positions is None:
+            positions = torch.arange(offset, offset + places, device=hidden_BTC.device)
+        hidden_BTC = self._embedded(hidden_BTC, positions, segments_BTC)
+        prepared = self.position.prepare(positions)
+
+        auxiliary: dict[str, tuple[torch.Tensor, float]] = {}
+        for layer, block in enumerate(cast(list[Block], list(self.blocks))):
+            before = state.layers[layer] if state is not None else None
+            hidden_BTC, after, losses = block(hidden_BTC, prepared, block.lower(view, context_BSC), before)
+            if state is not None:
+                state.layers[layer] = after
+            for name, (value, count) in losses.items():
+                value_before, count_before = auxiliary.get(name, (0.0, 0.0))
+                auxiliary[name] = (value_before + value, count_before + count)
+        if state is not None:
+            state.places += places
+        return Output(self.norm(hidden_BTC), state, auxiliary)
+
+    def _embedded(
+        self, hidden_BTC: torch.Tensor, positions: torch.Tensor, segments_BTC: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Rows of the token table to what the first layer is given."""
+        if self.config.scale_embeddings:
+            hidden_BTC = hidden_BTC * self.config.width**0.5
+        hidden_BTC = self.position.embed(hidden_BTC, positions)
+        if segments_BTC is not None:
+            hidden_BTC = hidden_BTC + segments_BTC
+        return self.dropout(self.embedding_norm(hidden_BTC))
+
+    def view(self, visibility: Visibility, places: int, offset: int, hidden_BTC: torch.Tensor) -> View:
+        """What the places of this pass see, and the bias of their distances in the dtype of queries and keys."""
+        bias = self.position.bias(places, offset, Causal in visibility.kinds(), hidden_BTC.device)
+        if bias is not None:
+            bias = bias.to(operand(hidden_BTC).dtype)
+        return View(visibility, places, offset, hidden_BTC.device, bias)
+
+
+class Transformer(Stack):
+    """Tokens to hidden states: a stack of layers and the token table."""
+
+    def __init__(self, config: TransformerConfig, vocabulary: int) -> None:
+        super().__init__(config, vocabulary)
+        if config.segments:
+            self.segments = nn.Embedding(config.segments, config.width)
 
     @property
     def embedding_VC(self) -> torch.Tensor:
         return self.tokens.weight
 
     def start(self, batch: int, length: int) -> DecodingState:
-        return DecodingState([block.start(batch, length) for block in self.layers()])
+        return DecodingState([block.start(batch, length) for block in cast(list[Block], list(self.blocks))])
 
-    def layers(self) -> list[Block]:
-        return cast(list[Block], list(self.blocks))
+    def layers(self) -> list[nn.Module]:
+        """What is sharded, compiled and computed again one by one."""
+        return list(self.blocks)
 
     def forward(
         self,
@@ -124,48 +191,12 @@ class Transformer(nn.Module):
 
         embeddings_BTC: in place of rows of the token table. segments_BT: each place's kind of segment; None: the first.
         """
-        assert context is None, "a decoder has no cross-attention"
         hidden_BTC = self.tokens(inputs_BT) if embeddings_BTC is None else embeddings_BTC
-        places, offset = hidden_BTC.shape[1], state.places if state is not None else 0
-        view = self.view(Visibility() & visibility, places, offset, hidden_BTC)
-        positions = positions_BT
-        if positions is None:
-            positions = torch.arange(offset, offset + places, device=hidden_BTC.device)
-        hidden_BTC = self._embedded(hidden_BTC, positions, segments_BT)
-        prepared = self.position.prepare(positions)
-
-        auxiliary: dict[str, tuple[torch.Tensor, float]] = {}
-        for layer, block in enumerate(self.layers()):
-            before = state.layers[layer] if state is not None else None
-            seen = block.attention.lower(view)  # here and not in the block, which is compiled and computed again
-            hidden_BTC, after, losses = block(hidden_BTC, prepared, seen, before)
-            if state is not None:
-                state.layers[layer] = after
-            for name, (value, count) in losses.items():
-                value_before, count_before = auxiliary.get(name, (0.0, 0.0))
-                auxiliary[name] = (value_before + value, count_before + count)
-        if state is not None:
-            state.places += places
-        return Output(self.norm(hidden_BTC), state, auxiliary)
-
-    def _embedded(
-        self, hidden_BTC: torch.Tensor, positions: torch.Tensor, segments_BT: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Rows of the token table to what the first layer is given."""
-        if self.config.scale_embeddings:
-            hidden_BTC = hidden_BTC * self.config.width**0.5
-        hidden_BTC = self.position.embed(hidden_BTC, positions)
+        segments_BTC = None
         if self.config.segments:
-            kinds = torch.zeros_like(positions) if segments_BT is None else segments_BT
-            hidden_BTC = hidden_BTC + self.segments(kinds)
-        return self.dropout(self.embedding_norm(hidden_BTC))
-
-    def view(self, visibility: Visibility, places: int, offset: int, hidden_BTC: torch.Tensor) -> View:
-        """What the places of this pass see, and the bias of their distances in the dtype of queries and keys."""
-        bias = self.position.bias(places, offset, Causal in visibility.kinds(), hidden_BTC.device)
-        if bias is not None:
-            bias = bias.to(operand(hidden_BTC).dtype)
-        return View(visibility, places, offset, hidden_BTC.device, bias)
+            kinds = torch.zeros_like(hidden_BTC[..., 0], dtype=torch.int64) if segments_BT is None else segments_BT
+            segments_BTC = self.segments(kinds)
+        return self.run(hidden_BTC, positions_BT, Visibility() & visibility, state, segments_BTC, context)
 
     def initialise(self, model: nn.Module) -> None:
         """N(0, init_std) for matrices and embeddings; smaller by √(2 × layers) where one writes to the residual stream.

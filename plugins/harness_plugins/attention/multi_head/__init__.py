@@ -14,6 +14,7 @@ HARNESS_INTERFACE = 1
 @dataclass(kw_only=True)
 class MultiHeadConfig(AttentionConfig):
     takes_bias: ClassVar[bool] = True
+    crosses: ClassVar[bool] = True
 
     heads: int = option(4, "heads of the queries", minimum=1)
     key_value_heads: int | None = option(
@@ -86,6 +87,11 @@ class MultiHeadConfig(AttentionConfig):
         projections = 2 * width * (self._projected(width) + mixed)
         return projections + 4 * mixed * sequence_length  # queries by keys, weights by values
 
+    def cross_flops(self, width: int, sequence_length: int, source_length: int) -> int:
+        mixed = self.heads * self.head_width(width)
+        of_source = 2 * width * (self._projected(width) - mixed) * source_length // sequence_length  # keys and values
+        return 4 * width * mixed + of_source + 4 * mixed * source_length
+
     def activations(self, width: int, sequence_length: int) -> int:
         """Input, queries, keys, values and output, and what the norms of queries and keys keep; the fused kernels keep
         no attention weights."""
@@ -123,6 +129,11 @@ class MultiHeadConfig(AttentionConfig):
         from harness_plugins.attention.multi_head.module import MultiHead
 
         return MultiHead(self, width, position)
+
+    def build_cross(self, width: int) -> Any:
+        from harness_plugins.attention.multi_head.cross import MultiHeadCross
+
+        return MultiHeadCross(self, width)
 
 
 @hookimpl

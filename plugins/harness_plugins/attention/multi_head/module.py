@@ -58,6 +58,12 @@ class MultiHead(nn.Module):
         values_BHTD = self._heads(self.values(hidden_BTC)).transpose(1, 2)
         if state is not None:
             keys_BHTD, values_BHTD = state.extend(keys_BHTD, values_BHTD, seen.offset)
+        return self.mix(queries_BHTD, keys_BHTD, values_BHTD, seen), state
+
+    def mix(
+        self, queries_BHTD: torch.Tensor, keys_BHTD: torch.Tensor, values_BHTD: torch.Tensor, seen: Seen
+    ) -> torch.Tensor:
+        """hidden_BTC: values, weighed by how queries and keys agree, and projected."""
         grouped = self.repeats > 1
         if grouped and (seen.mask is not None or self.soft_cap is not None):
             grouped = False  # on GPUs the one fused kernel that takes groups takes no mask
@@ -76,7 +82,8 @@ class MultiHead(nn.Module):
                 scale=self.scale,
                 enable_gqa=grouped,
             )
-        return self.out(mixed_BHTD.transpose(1, 2).flatten(2)), state
+        projected_BTC: torch.Tensor = self.out(mixed_BHTD.transpose(1, 2).flatten(2))
+        return projected_BTC
 
     def _heads(self, projected_BTC: torch.Tensor) -> torch.Tensor:
         """(B, T, heads, channels of one head)."""
