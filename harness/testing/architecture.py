@@ -74,8 +74,8 @@ def _leak(model: Model, name: str, visibility: Visibility, limits: Sequence[Limi
         is_real_BQ = each >= padding.starts_B[:, None]
     for row, place in torch.nonzero(is_real_BQ & ~may_BQ & (moved_BQ > ROUNDING)).tolist():
         return (
-            f"A leak under {name}: place {place} moves by {moved_BQ[row, place]:.1e} of a channel's size when the token "
-            f"of place {row} is changed, which it must not see (row {row})."
+            f"A leak under {name}: place {place} moves by {moved_BQ[row, place]:.1e} of a channel's size when the "
+            f"token of place {row} is changed, which it must not see (row {row})."
         )
     for row, place in torch.nonzero(is_real_BQ & may_BQ & ~(moved_BQ > NOTHING)).tolist():
         return (
@@ -211,8 +211,8 @@ def decodes_otherwise(config: ArchitectureConfig) -> str | None:
             if off_T.max() > OTHER_SHAPES:
                 place = int((off_T > OTHER_SHAPES).nonzero()[0])
                 return (
-                    f"Decoding under {_name(visibility)} in pieces of {', '.join(map(str, pieces))} places differs from "
-                    f"the whole row from place {place} on, by {off_T.max():.1e}."
+                    f"Decoding under {_name(visibility)} in pieces of {', '.join(map(str, pieces))} places differs "
+                    f"from the whole row from place {place} on, by {off_T.max():.1e}."
                 )
     return None
 

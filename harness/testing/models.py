@@ -18,16 +18,20 @@ VOCABULARY, ROWS, PLACES = 40, 4, 11
 
 def build(config: ArchitectureConfig, seed: int = 0) -> Model:
     """As a run builds it."""
+    return _built(config, VOCABULARY, seed)
+
+
+def _built(config: ArchitectureConfig, vocabulary: int, seed: int) -> Model:
     torch.manual_seed(seed)
-    model: Model = config.build(VOCABULARY)
+    model: Model = config.build(vocabulary)
     return model.eval()
 
 
 @torch.no_grad()
-def stirred(config: ArchitectureConfig, seed: int = 0) -> Model:
+def stirred(config: ArchitectureConfig, seed: int = 0, vocabulary: int = VOCABULARY) -> Model:
     """With parameters under which everything counts: what a run begins with is too small to show much, and gains of one
     and biases of zero hide whether they are there."""
-    model = build(config, seed)
+    model = _built(config, vocabulary, seed)
     own = {f"{at}.{name}" for at, module in model.named_modules() for name in getattr(module, "starts", {})}
     parameters = dict(model.named_parameters())
     for name, role in roles(model).items():

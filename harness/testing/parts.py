@@ -62,7 +62,7 @@ def divides_wrongly(config: AttentionConfig, most: int = 6) -> str | None:
             hidden(build(whole), tokens(), simplest(whole))
         except Exception as error:
             return (
-                f"heads={heads} does not fit width={WIDTH}, and head_width raises no ConfigError that says so; the model "
-                f"fails when it is built or asked: {type(error).__name__}: {error}"
+                f"heads={heads} does not fit width={WIDTH}, and head_width raises no ConfigError that says so; the "
+                f"model fails when it is built or asked: {type(error).__name__}: {error}"
             )
     return None

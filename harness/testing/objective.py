@@ -1,0 +1,314 @@
+"""What every objective promises: chance that places key, sums and counts that add up, a loss that is what it says."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from harness.interfaces.architecture import ArchitectureConfig
+from harness.interfaces.batch import ANSWER, CONTEXT, PADDING, Batch, Sequences
+from harness.interfaces.corpus import DOCUMENTS
+from harness.interfaces.method import SEQUENCES, Method, MethodConfig, Setting
+from harness.interfaces.tokenizer import vocabulary_with
+from harness.interfaces.visibility import SameDocument, Visibility
+from harness.models.model import Model
+from harness.testing.check import skip, sound
+from harness.testing.models import stirred
+
+#: Rows and tokens of what a method is given, and the tokens that stand for text.
+ROWS, LENGTH, TEXT = 8, 32, 60
+#: Of sums in another order, as a share.
+ROUNDING = 1e-4
+
+
+class Letters:
+    """A tokenizer of sixty characters, a space among them, and the end."""
+
+    size, end = TEXT + 1, TEXT
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(character) - 32 for character in text]
+
+    def encode_all(self, texts: Any) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
+
+    def decode(self, tokens: Any) -> str:
+        return "".join(chr(32 + token) for token in tokens if token != self.end)
+
+
+def setting(config: MethodConfig, tokenizer: Any, across: bool = True, length: int = LENGTH) -> Setting:
+    """What a method is built in. Its own tokens stand behind the tokenizer's."""
+    names = config.extra_tokens()
+    extra = {name: tokenizer.size + number for number, name in enumerate(names)}
+    return Setting(tokenizer=tokenizer, attend_across_documents=across, sequence_length=length, extra=extra)
+
+
+def sequences(config: MethodConfig, rows: int = ROWS, length: int = LENGTH, seed: int = 0) -> Sequences:
+    """Rows of the form that it reads: text with ends in it, or examples that are asked, answered and padded."""
+    rng = np.random.default_rng(seed)
+    tokens_BS = rng.integers(0, TEXT, (rows, length + 1))
+    places_B = 5 + 3 * np.arange(rows)
+    if config.reads == DOCUMENTS and config.cut() == SEQUENCES:
+        tokens_BS[rng.random(tokens_BS.shape) < 0.1] = TEXT
+        return Sequences(tokens_BS, np.cumsum(tokens_BS == TEXT, axis=1), places_B)
+    asked_B, ends_B = rng.integers(4, length // 3, rows), rng.integers(length // 2, length, rows)
+    place_S = np.arange(length + 1)
+    parts_BS = np.where(place_S < asked_B[:, None], CONTEXT, ANSWER)
+    is_padding_BS = place_S >= ends_B[:, None]
+    parts_BS = np.where(is_padding_BS, PADDING, parts_BS).astype(np.uint8)
+    tokens_BS[is_padding_BS] = 0
+    return Sequences(tokens_BS, is_padding_BS.astype(np.int64), places_B, parts_BS)
+
+
+def keyed(place: int) -> np.random.Generator:
+    """The randomness of one data seed."""
+    return np.random.default_rng((7, place))
+
+
+def _tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    own = {name: getattr(batch, name) for name in ("inputs_BT", "targets_BT", "weights_BT", "positions_BT")}
+    own |= {"documents_BT": batch.documents_BT, **batch.extra}
+    return {name: value for name, value in own.items() if value is not None}
+
+
+def _differing(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> str | None:
+    names = [name for name in first if name not in second or not torch.equal(first[name], second[name])]
+    return names[0] if names else None
+
+
+def draws_by_chance(method: Method, rows: Sequences) -> str | None:
+    """Whether a batch depends on anything but its rows and the generators of their places."""
+    first = _tensors(method.prepare(rows, keyed))
+    for seed in (1, 2):
+        torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
+        if name := _differing(first, _tensors(method.prepare(rows, keyed))):
+            return f"Prepared twice, {name} differs: draw from randomness(place) and from no other generator."
+    return None
+
+
+def depends_on_rows(method: Method, rows: Sequences) -> str | None:
+    """Whether what is made of a row depends on the rows beside it, or on their order."""
+    count, whole = len(rows.places_B), _tensors(method.prepare(rows, keyed))
+    order = np.arange(count)[::-1].copy()
+    turned = _tensors(method.prepare(rows.rows(order), keyed))
+    found = {name: tensor.unflatten(0, (-1, count)).flip(1).flatten(0, 1) for name, tensor in turned.items()}
+    if name := _differing(whole, found):
+        return f"In another order of the rows, {name} of a row differs: a row's chance is keyed by its place alone."
+    alone = [_tensors(method.prepare(rows.rows(slice(row, row + 1)), keyed)) for row in range(count)]
+    for name, tensor in whole.items():
+        own = tensor.unflatten(0, (-1, count))
+        for row in range(count):
+            if not torch.equal(own[:, row], alone[row][name]):
+                return f"Alone, row {row} has another {name} than beside others: a row's chance is keyed by its place."
+    return None
+
+
+def _parts(rows: Sequences) -> list[Sequences]:
+    return [rows.rows(slice(start, start + 3)) for start in range(0, len(rows.places_B), 3)]
+
+
+def adds_up_wrongly(method: Method, model: Model, rows: Sequences) -> str | None:
+    """Whether terms and counts of micro-batches add up to those of the whole batch. Terms that `counts` does not name
+    are means, and are left out."""
+    whole = method.prepare(rows, keyed)
+    parts = [method.prepare(part, keyed) for part in _parts(rows)]
+    counts, losses = method.counts(whole), _losses(method, model, whole)
+    for name, count in counts.items():
+        if not math.isfinite(count) or count <= 0:
+            return f"The count of {name} is {count}."
+        if name not in losses:
+            return f"counts names {name}, which losses does not give."
+        for what, found, of in (
+            ("count", sum(method.counts(part)[name] for part in parts), count),
+            ("sum", sum(_losses(method, model, part)[name] for part in parts), losses[name]),
+        ):
+            if not math.isclose(found, of, rel_tol=ROUNDING, abs_tol=ROUNDING):
+                return (
+                    f"Over micro-batches the {what} of {name} adds up to {found:.6g}, and of one batch it is {of:.6g}."
+                )
+    return None
+
+
+@torch.no_grad()
+def _losses(method: Method, model: Model, batch: Batch) -> dict[str, float]:
+    return {name: float(value) for name, value in method.losses(model, batch).items()}
+
+
+#: The loss as it should be: each term by name, a mean in nats.
+Reference = Callable[[Model, Batch], Mapping[str, float]]
+
+
+def loses_otherwise(method: Method, model: Model, batch: Batch, reference: Reference) -> str | None:
+    """Whether each term, divided by its count, is what a slow reference says."""
+    counts, losses = method.counts(batch), _losses(method, model, batch)
+    for name, expected in reference(model, batch).items():
+        if name not in counts or name not in losses:
+            return f"The term {name} is not among losses and counts."
+        found = losses[name] / counts[name]
+        if not math.isclose(found, expected, rel_tol=ROUNDING):
+            return (
+                f"The loss {name} is {found:.6g} nats, a sum over a count of {counts[name]:g}, and not {expected:.6g}."
+            )
+    return None
+
+
+@torch.no_grad()
+def weighted_mean(seen: list[Any], model: Model, batch: Batch) -> float:
+    """Σ weight · −log p(target) / Σ weight in float64, place by place. seen: the arguments with which the body was
+    asked."""
+    hidden_BTC = model.body(*seen[-1][0], **seen[-1][1]).hidden_BTC
+    logits_BTV = model.heads["language_model"](hidden_BTC).double()
+    total = weights = 0.0
+    for row, place in torch.nonzero(batch.weights_BT).tolist():
+        weight = float(batch.weights_BT[row, place])
+        logits_V = logits_BTV[row, place]
+        total += weight * float(logits_V.logsumexp(0) - logits_V[batch.targets_BT[row, place]])
+        weights += weight
+    return total / weights
+
+
+def asks_for_more(config: MethodConfig, seen: list[Any]) -> str | None:
+    """Whether a body is asked for a visibility that the Config does not name, so that no refusal could. Documents are
+    hidden from each other where the data says so, which is no method's own wish."""
+    for _, options in seen:
+        kinds = (Visibility() & options["visibility"]).kinds()
+        if more := kinds - config.asks() - {SameDocument}:
+            return f"It asks the body for {', '.join(sorted(k.__name__ for k in more))}, which asks() does not name."
+    return None
+
+
+def is_not_refused(config: MethodConfig, architecture: ArchitectureConfig) -> str | None:
+    """Whether there is nothing that a body could lack."""
+    if not config.asks():
+        return f"asks() of {type(config).__name__} names no visibility, so that a body without it is not refused."
+    if config.head not in architecture.heads():
+        return f"It needs the head {config.head}, and its model has {', '.join(sorted(architecture.heads()))}."
+    return None
+
+
+def changes_what_is_no_text(batch: Batch, rows: Sequences, no_text: list[int]) -> str | None:
+    """Of an objective that hides tokens where they stand (its targets are its rows): whether it learns or changes one
+    that stands for no text, or changes one that it does not learn."""
+    targets_BT = torch.from_numpy(rows.tokens_BS[:, : batch.targets_BT.shape[1]])
+    if not torch.equal(targets_BT, batch.targets_BT):
+        return None
+    is_learned_BT, is_changed_BT = batch.weights_BT > 0, batch.inputs_BT != batch.targets_BT
+    is_text_BT = ~torch.isin(batch.targets_BT, torch.tensor(no_text))
+    for row, place in torch.nonzero(~is_text_BT & (is_learned_BT | is_changed_BT)).tolist():
+        return f"Place {place} of row {row} is no text, a special token, and is chosen to be learned or changed."
+    for row, place in torch.nonzero(is_changed_BT & ~is_learned_BT).tolist():
+        return f"Place {place} of row {row} is changed and not learned."
+    return None
+
+
+def misses_rate(hits: float, trials: float, share: float, deviations: float = 5.0) -> str | None:
+    """Whether hits in trials are too far from a share to be chance: five standard deviations of a binomial."""
+    bound = deviations * math.sqrt(trials * share * (1 - share))
+    if abs(hits - trials * share) <= bound:
+        return None
+    return f"The rate is {hits / trials:.4f} of {trials:.0f} tokens, and not {share:.4f} ± {bound / trials:.4f}."
+
+
+class _Asked:
+    """A body that takes note of how it is asked."""
+
+    def __init__(self, model: Model) -> None:
+        self.seen: list[tuple[Any, Any]] = []
+        hook: Any = lambda module, arguments, options: self.seen.append((arguments, options))  # noqa: E731
+        model.body.register_forward_pre_hook(hook, with_kwargs=True)  # type: ignore[attr-defined]
+
+
+class ObjectiveKit:
+    """Subclass it and give `config`, an `ObjectiveConfig`.
+
+        class TestMine(ObjectiveKit):
+            config = MyConfig(name="mine")
+
+    What a kit cannot know of an objective, four methods tell it: `share`, `recovered`, `reference`, `architecture`.
+    """
+
+    config: ClassVar[Any]
+
+    def architecture(self) -> ArchitectureConfig:
+        """The tiny body that it is tried on; by default a transformer, which needs the first-party plugins."""
+        from harness.testing.parts import in_transformer
+
+        return in_transformer(position="none")
+
+    def tokenizer(self) -> Any:
+        return Letters()
+
+    def share(self) -> float | None:
+        """The share of the tokens of text that are learned; None: it is not random."""
+        return None
+
+    def recovered(self, batch: Batch, row: int) -> list[int] | None:
+        """The tokens of a row of `Sequences`, or their beginning, as they follow from its inputs and targets; None:
+        they do not."""
+        return None
+
+    def reference(self, model: Model, batch: Batch, seen: list[Any]) -> Mapping[str, float]:
+        """Each term of the loss, slow and obvious, as a mean; by default the weighted mean of −log p(target) over the
+        batch, of its first term. seen: the arguments with which the body was asked."""
+        return {next(iter(self.method().counts(batch))): weighted_mean(seen, model, batch)}
+
+    def method(self, across: bool = True) -> Method:
+        method: Method = self.config.build(setting(self.config, self.tokenizer(), across))
+        return method
+
+    def model(self) -> Model:
+        extra = setting(self.config, self.tokenizer()).extra
+        return stirred(self.architecture(), vocabulary=vocabulary_with(self.tokenizer().size, extra))
+
+    def test_chance_comes_from_the_places_alone(self) -> None:
+        for across in (True, False):
+            sound(draws_by_chance(self.method(across), sequences(self.config)))
+
+    def test_a_row_does_not_depend_on_others(self) -> None:
+        for across in (True, False):
+            sound(depends_on_rows(self.method(across), sequences(self.config)))
+
+    def test_micro_batches_add_up(self) -> None:
+        sound(adds_up_wrongly(self.method(), self.model(), sequences(self.config)))
+
+    def test_the_loss_is_what_a_slow_reference_says(self) -> None:
+        for across in (True, False):
+            method, model = self.method(across), self.model()
+            asked, batch = _Asked(model), method.prepare(sequences(self.config), keyed)
+            sound(loses_otherwise(method, model, batch, lambda m, b, asked=asked: self.reference(m, b, asked.seen)))
+
+    def test_it_asks_for_what_it_says(self) -> None:
+        model = self.model()
+        asked, method = _Asked(model), self.method()
+        method.losses(model, method.prepare(sequences(self.config), keyed))
+        sound(asks_for_more(self.config, asked.seen))
+        sound(is_not_refused(self.config, self.architecture()))
+
+    def test_what_is_no_text_stays(self) -> None:
+        rows, extra = sequences(self.config, rows=64), setting(self.config, self.tokenizer()).extra
+        batch = self.method().prepare(rows, keyed)
+        sound(changes_what_is_no_text(batch, rows, [self.tokenizer().end, *extra.values()]) if extra else None)
+
+    def test_rates_are_as_told(self) -> None:
+        share = self.share()
+        if share is None:
+            skip("nothing is chosen by chance")
+            return
+        batch = self.method().prepare(sequences(self.config, rows=400), keyed)
+        text = float((batch.targets_BT != self.tokenizer().end).sum())
+        sound(misses_rate(float((batch.weights_BT > 0).sum()), text, share))
+
+    def test_rows_are_recovered(self) -> None:
+        rows = sequences(self.config)
+        batch = self.method().prepare(rows, keyed)
+        for row, tokens_S in enumerate(rows.tokens_BS.tolist()):
+            found = self.recovered(batch, row)
+            if found is None:
+                skip("the objective does not say that its rows can be recovered")
+                return
+            assert found == tokens_S[: len(found)], f"Row {row} is not recovered: {found} and not {tokens_S}."
