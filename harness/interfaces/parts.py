@@ -129,6 +129,10 @@ class AttentionConfig(PluginConfig):
         """About how many numbers training keeps of one token in one layer for the backward pass, its input included."""
         raise NotImplementedError
 
+    def float32(self, width: int, sequence_length: int) -> int:
+        """About how many more numbers of one token it keeps, in float32 in every precision."""
+        return 0
+
     def products(self, width: int) -> int:
         """How many numbers its matrix products and its attention result in for one token: what is kept where all else
         is computed again."""

@@ -243,7 +243,9 @@ class TransformerConfig(ArchitectureConfig):
             scores = attention.heads * sequence_length  # from above: on CPU no fused kernel takes a bias that learns
         computed = attention.activations(width, sequence_length) + feedforward.activations(width)
         return LayerActivations(
-            stream=self.norms * self.norm.activations(width) - (width if self.parallel == "two_norms" else 0),
+            stream=self.norms * self.norm.activations(width)
+            - (width if self.parallel == "two_norms" else 0)
+            + attention.float32(width, sequence_length),
             computed=computed - (width if self.parallel == "one_norm" else 0),
             products=attention.products(width)
             + attention.position_products(self.position)
