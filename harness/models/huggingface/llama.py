@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.models.huggingface import rope
 from harness.models.huggingface.family import (
     THEIR_ACTIVATIONS,
     Family,
@@ -21,10 +22,8 @@ from harness.models.huggingface.family import (
 
 def values(theirs: Mapping[str, Any]) -> dict[str, Any]:
     width, heads = whole(theirs, "hidden_size"), whole(theirs, "num_attention_heads")
-    rope = theirs.get("rope_parameters") or theirs.get("rope_scaling") or {}
-    scaled = rope.get("rope_type") or rope.get("type") or "default"
-    rotary = {"rope_type": scaled, "partial_rotary_factor": rope.get("partial_rotary_factor", 1.0)}
-    refuse({**theirs, **rotary}, {"rope_type": "default", "partial_rotary_factor": 1.0})
+    share = rope.given(theirs).get("partial_rotary_factor", 1.0)
+    refuse({**theirs, "partial_rotary_factor": share}, {"partial_rotary_factor": 1.0})
     channels = theirs.get("head_dim") or None
     return {
         "vocabulary": whole(theirs, "vocab_size"),
@@ -38,7 +37,7 @@ def values(theirs: Mapping[str, Any]) -> dict[str, Any]:
             "bias": theirs.get("attention_bias", False),
             "dropout": theirs.get("attention_dropout") or 0.0,
         },
-        "position": {"name": "rotary", "base": rope.get("rope_theta") or theirs.get("rope_theta") or 10000.0},
+        "position": rope.values(theirs),
         "feedforward": {
             "name": "gated",
             "activation": activation(theirs.get("hidden_act", "silu")),
@@ -63,7 +62,7 @@ def config(ours: Any) -> dict[str, Any]:
         "num_key_value_heads": ours.attention.shared_heads,
         "attention_bias": ours.attention.bias,
         "attention_dropout": ours.attention.dropout,
-        "rope_parameters": {"rope_type": "default", "rope_theta": ours.position.base},
+        "rope_parameters": rope.parameters(ours.position),
         "intermediate_size": ours.feedforward.hidden_width(ours.width),
         "hidden_act": THEIR_ACTIVATIONS[ours.feedforward.activation],
         "mlp_bias": ours.feedforward.bias,

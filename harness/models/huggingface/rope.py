@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from harness.errors import UserError
 from harness.models.huggingface.family import refuse
 
 #: Theirs to ours. Those who wrote a config before they had one name for it wrote `type`.
@@ -21,9 +22,7 @@ def given(theirs: Mapping[str, Any]) -> dict[str, Any]:
     rope["rope_type"] = rope.pop("type", None) or rope.get("rope_type") or "default"
     rope["rope_theta"] = rope.get("rope_theta") or theirs.get("rope_theta") or 10000.0
     if rope["rope_type"] in _ROTATIONS:
-        longest = theirs.get("max_position_embeddings")
-        rope.setdefault("original_max_position_embeddings", longest)
-        rope["factor"] = rope.get("factor") or longest / rope["original_max_position_embeddings"]
+        rope.setdefault("original_max_position_embeddings", theirs.get("max_position_embeddings"))
     return rope
 
 
@@ -35,6 +34,8 @@ def values(theirs: Mapping[str, Any]) -> dict[str, Any]:
         refuse({**theirs, "rope_type": scaling}, {"rope_type": " or ".join(_SCALINGS)})
     refuse({**theirs, "truncate": rope.get("truncate", True)}, {"truncate": True})
     ours: dict[str, Any] = {"name": "rotary", "base": float(rope["rope_theta"]), "scaling": _SCALINGS[scaling]}
+    if scaling != "default" and not rope.get("factor"):
+        raise UserError(f"The config of this {theirs['model_type']} has rope_type={scaling} and no factor beside it.")
     if scaling != "default":
         ours["factor"] = float(rope["factor"])
     if scaling in _ROTATIONS:

@@ -39,10 +39,10 @@ def test_what_transformers_cannot_express_is_refused(transformer, values, messag
     [
         ({"model_type": "mamba"}, "model_type=mamba cannot be taken"),
         ({"model_type": "gpt2", "scale_attn_weights": False}, "scale_attn_weights=False has no counterpart"),
-        ({"model_type": "llama", "rope_parameters": {"rope_type": "llama3"}}, "rope_type=llama3 has no counterpart"),
+        ({"model_type": "llama", "rope_parameters": {"rope_type": "llama3"}}, "rope_type=llama3 and no factor"),
         (
-            {"model_type": "llama", "rope_parameters": None, "rope_scaling": {"type": "linear"}},
-            "rope_type=linear has no counterpart",
+            {"model_type": "llama", "rope_parameters": None, "rope_scaling": {"type": "dynamic"}},
+            "rope_type=dynamic has no counterpart",
         ),
         ({"model_type": "llama", "hidden_size": "wide"}, "hidden_size='wide', where a whole number"),
         ({"model_type": "llama", "vocab_size": None}, "vocab_size=None, where a whole number"),
