@@ -16,7 +16,8 @@ def cross_entropy(
     """Σ weight · −log p(target) over all places, in nats, computed in float32 (float64 where the logits are).
 
     head: hidden states to logits. chunk: places whose logits are held at once, in both passes; None: all of them. With
-    a chunk, head is a module that keeps no other tensors for the backward pass than its parameters.
+    a chunk, head is a module that keeps no other tensors for the backward pass than its parameters. One that counts
+    need not depend on its input by a gradient.
     """
     hidden_NC, targets_N, weights_N = hidden_BTC.flatten(0, 1), targets_BT.flatten(), weights_BT.flatten()
     if chunk is None or len(hidden_NC) <= chunk:
@@ -82,7 +83,7 @@ def _add_gradients(
     with torch.enable_grad():
         own_NC = hidden_NC.detach().requires_grad_()
         nats = _nats(head(own_NC), targets_N, weights_N)
-    found_NC, *found = torch.autograd.grad(nats, (own_NC, *trained))
+    found_NC, *found = torch.autograd.grad(nats, (own_NC, *trained), materialize_grads=True)
     written_NC.copy_(found_NC)
     for gradient, of_chunk in zip(gradients, found, strict=True):
         gradient += of_chunk

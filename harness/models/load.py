@@ -14,11 +14,6 @@ def routers(model: nn.Module) -> dict[str, Any]:
     return {name: module for name, module in model.named_modules() if hasattr(module, "load_E")}
 
 
-def balanced(model: nn.Module) -> dict[str, Any]:
-    """Those of them that are moved after each optimizer step."""
-    return {name: router for name, router in routers(model).items() if router.balanced}
-
-
 class Load:
     """Counts while it is entered, and goes on with the count when it is entered again. What a backward pass computes
     again lies outside and counts once."""
@@ -36,14 +31,13 @@ class Load:
         for name, router in self.routers.items():
             self.counts[name], router.load_E = router.load_E, None
 
-    def balance(self, total: Callable[[Sequence[float]], list[float]]) -> None:
-        """Tells every router what was counted. total: sums each number over the ranks that share the batch."""
+    def totals(self, total: Callable[[Sequence[float]], list[float]]) -> dict[str, torch.Tensor]:
+        """What was counted at each router, float64. total: sums each number over the ranks that share the batch."""
         if not self.counts:
-            return
+            return {}
         counts = list(self.counts.values())
         summed = torch.tensor(total(torch.cat(counts).tolist()), dtype=torch.float64)
-        for router, load_E in zip(self.routers.values(), summed.split([len(count) for count in counts]), strict=True):
-            router.balance(load_E)
+        return dict(zip(self.counts, summed.split([len(count) for count in counts]), strict=True))
 
     def shares(self) -> dict[str, list[float]]:
         """What each expert was given, in equal shares: 1 where it is as much as any other's."""

@@ -206,6 +206,7 @@ def _fits(config: RunConfig) -> None:
             "parents.init=<run> or a folder of transformers."
         )
     check_layout(config)
+    architecture.check_run(config)
 
 
 # -------------------------------------------------------------------------------------------- data

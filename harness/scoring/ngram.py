@@ -1,7 +1,6 @@
 """Count-based language models: the honest baselines that a trained model has to beat.
 
-Interpolated Kneser–Ney smoothing (Kneser & Ney 1995; Chen & Goodman 1999, eq. 24–27) with one absolute
-discount for each order. The counts are sorted arrays of packed n-grams; nothing loops over tokens.
+Counts and probabilities are those of `harness.models.kneser_ney`, with the discounts that Chen & Goodman estimate.
 """
 
 from __future__ import annotations
@@ -11,7 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from harness.models.kneser_ney import KneserNey
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.floating]
@@ -26,25 +28,6 @@ class Codec(Protocol):
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]: ...
 
     def decode(self, tokens: Sequence[int]) -> str: ...
-
-
-@dataclass(frozen=True)
-class _Level:
-    """The n-grams of one order. Each context's n-grams lie side by side, since the keys are sorted."""
-
-    keys: Integers  #: distinct n-grams, packed in base vocabulary + 1
-    discounted: Floats  #: count − discount of each
-    contexts: Integers  #: distinct contexts, packed
-    total: Floats  #: counts of each context
-    freed: Floats  #: what the discount took from each context's counts
-
-    @classmethod
-    def of(cls, keys: Integers, counts: Integers, base: int) -> _Level:
-        contexts, first, types = np.unique(keys // base, return_index=True, return_counts=True)
-        once, twice = int((counts == 1).sum()), int((counts == 2).sum())
-        discount = once / (once + 2 * twice) if once and twice else 0.5
-        total = np.add.reduceat(counts, first).astype(np.float64)
-        return cls(keys, counts - discount, contexts, total, discount * types)
 
 
 class NGram:
@@ -63,21 +46,14 @@ class NGram:
         starts: Integers | None = None,
         seams: Integers | None = None,
     ) -> None:
-        assert order >= 1
-        assert (vocabulary + 1) ** order < 2**63, "an n-gram has to fit into 64 bits"
         assert len(tokens), "there is nothing to count"
         self.order, self.vocabulary, self.base = order, vocabulary, vocabulary + 1
         grams = self._grams(np.asarray(tokens), starts)
         if seams is not None and len(seams):
             grams = grams[self._with_context(len(tokens), starts, seams)]
             assert len(grams), "there is nothing to count"
-        keys, counts = np.unique(grams, return_counts=True)
-        levels = [_Level.of(keys, counts, self.base)]
-        for length in range(order - 1, 0, -1):
-            # A shorter n-gram counts once for each distinct token that stood before it, not once for each time.
-            keys, counts = np.unique(keys % self.base**length, return_counts=True)
-            levels.append(_Level.of(keys, counts, self.base))
-        self._levels = levels[::-1]
+        self.counted = KneserNey(order, vocabulary).requires_grad_(False)
+        self.counted.add(torch.from_numpy(grams))
 
     def log_probabilities(self, tokens: Integers, starts: Integers | None = None) -> Floats:
         """The log probability of each token after those before it in its document: (tokens,), nats."""
@@ -106,21 +82,8 @@ class NGram:
         return ~np.isin(begin, seams) | (place - begin >= self.order - 1)
 
     def _probabilities(self, grams: Integers) -> Floats:
-        probability = np.full(len(grams), 1 / self.vocabulary)
-        for length, level in enumerate(self._levels, start=1):
-            keys = grams % self.base**length
-            at, known = _find(level.contexts, keys // self.base)
-            place, seen = _find(level.keys, keys)
-            count = np.where(seen, level.discounted[place], 0.0)
-            mixed = (count + level.freed[at] * probability) / level.total[at]
-            probability = np.where(known, mixed, probability)
-        return probability
-
-
-def _find(values: Integers, wanted: Integers) -> tuple[Integers, NDArray[np.bool_]]:
-    """Where each wanted value stands among the sorted values, and whether it does."""
-    place = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
-    return place, values[place] == wanted
+        found: Floats = self.counted.probabilities(torch.from_numpy(grams)).numpy()
+        return found
 
 
 @dataclass(frozen=True)

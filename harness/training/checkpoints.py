@@ -83,6 +83,8 @@ def load_weights(folder: Path, weights: Tensors) -> None:
     weights, _ = untied(weights)
     with Saved(folder, MODEL) as saved:
         for name, tensor in weights.items():
+            if not isinstance(tensor, DTensor) and tensor.shape != saved.shapes()[name]:
+                tensor.resize_(saved.shapes()[name])  # counts have the size of what was seen
             part, offset = part_of(tensor)
             if part.numel():
                 part.copy_(saved.read(name, offset, tuple(part.shape)))

@@ -46,8 +46,8 @@ class TrainingJob:
     @property
     def passes(self) -> float:
         """Forward passes that one token costs: the backward pass of a model that is trained whole is two, and a method
-        may make more."""
-        return self.training_flops / self.forward_flops
+        may make more. 0 where there is no matrix product."""
+        return self.training_flops / self.forward_flops if self.forward_flops else 0.0
 
     @property
     def step_tokens(self) -> int:

@@ -18,7 +18,8 @@ from harness.interfaces.method import Method
 from harness.interfaces.optimizer import OptimizerConfig, ScheduleConfig
 from harness.models.blocks import compile_blocks, recompute
 from harness.models.groups import freeze, trained
-from harness.models.load import Load, balanced
+from harness.models.learners import Seen, learners
+from harness.models.load import Load, routers
 from harness.models.model import Model
 from harness.schema import TrainerConfig
 from harness.training.gradients import clip
@@ -115,7 +116,8 @@ class Loop(LightningModule):
         self.stepped = False  #: whether the last batch was trained on
         self._in_a_row = 0  #: batches left out since one was trained on
         freeze(model, optimizer)
-        self.routers = balanced(model)
+        self.learners = learners(model)
+        self.routers = {name: router for name, router in routers(model).items() if name in self.learners}
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning names its current hook here some thirty times a step, and a module's own way is slow.
@@ -211,7 +213,9 @@ class Loop(LightningModule):
         if self.told:
             self.figures.append(torch.stack([torch.stack(of_one) for of_one in figures]).sum(0))
         self._update(step)
-        load.balance(self.world.total)
+        loads = load.totals(self.world.total)
+        for name, learner in self.learners.items():
+            learner.learn(Seen(batch.micro_batches, loads.get(name)))
 
     def _collected(self, batch: Step) -> Step:
         """What the method makes of it, where it makes its batches itself."""

@@ -13,7 +13,8 @@ from harness.config import ConfigError, plugin_config
 from harness.interfaces.visibility import Causal
 from harness.models.blocks import compile_blocks, recompute
 from harness.models.counting import account
-from harness.models.load import Load, balanced, routers
+from harness.models.learners import Seen, learners
+from harness.models.load import Load, routers
 from harness.models.memory import Step
 from harness.models.meta import build_on_meta
 from harness.models.roles import roles
@@ -195,23 +196,23 @@ def test_the_bias_moves_choices_and_no_weights():
 
 def test_the_bias_is_moved_by_the_sign_of_the_error():
     router = config(bias_rate=0.01).build(WIDTH).router
-    router.balance(torch.tensor([4.0, 0, 2, 2, 2, 2, 2, 2]))
+    router.learn(Seen([], torch.tensor([4.0, 0, 2, 2, 2, 2, 2, 2])))
     assert router.bias.tolist() == pytest.approx([-0.01, 0.01, 0, 0, 0, 0, 0, 0])
 
 
 def test_the_bias_stays_float32_in_a_model_of_bfloat16():
     module = build(bias_rate=0.001).bfloat16()
     module.router.bias.fill_(1)
-    module.router.balance(torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0]))
+    module.router.learn(Seen([], torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0])))
     assert module.router.bias.tolist()[:2] == pytest.approx([0.999, 1.001])
     assert module.experts[0].gate.weight.dtype == torch.bfloat16
 
 
 def test_a_frozen_router_is_not_moved():
     module = build(bias_rate=0.1)
-    assert list(balanced(module)) == ["router"]
+    assert list(learners(module)) == ["router"]
     module.requires_grad_(False)
-    assert balanced(module) == {}
+    assert learners(module) == {}
     assert list(routers(module)) == ["router"]
 
 

@@ -21,6 +21,8 @@ class GatedRecurrentConfig(ArchitectureConfig):
     visibilities: ClassVar[frozenset[type[Condition]]] = frozenset({Causal, SameDocument, NotBefore})
     #: Matrices of each kind in a layer: of the gates and of what is written.
     gates: ClassVar[int]
+    #: Tensors of a layer's state.
+    memories: ClassVar[int]
 
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"head": "language_model"}])
 
@@ -66,6 +68,9 @@ class GatedRecurrentConfig(ArchitectureConfig):
         """Its decoding state does not grow with the tokens."""
         return 0
 
+    def state_bytes(self, bytes_per_number: int) -> int:
+        return self.layers * self.channels * self.memories * bytes_per_number
+
     def build(self, vocabulary: int) -> Any:
         from harness.models.model import Model
         from harness_plugins.architecture.gated_recurrent.stack import Stack
@@ -81,6 +86,7 @@ class LstmConfig(GatedRecurrentConfig):
     """Long short-term memory (Hochreiter, Schmidhuber 1997; with forget gates, Gers et al. 2000)."""
 
     gates: ClassVar[int] = 4
+    memories: ClassVar[int] = 2
 
     forget_bias: float = option(
         1.0, "bias of the forget gates at the start: above 0, memory is kept at first (Jozefowicz et al. 2015)"
@@ -92,6 +98,7 @@ class GruConfig(GatedRecurrentConfig):
     """Gated recurrent units (Cho et al. 2014)."""
 
     gates: ClassVar[int] = 3
+    memories: ClassVar[int] = 1
 
 
 @hookimpl

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from harness.models.learners import Seen
 from harness_plugins.feedforward.mixture_of_experts import MixtureOfExpertsConfig
 
 #: Auxiliary losses: a weighted sum by name, with the count that it is divided by.
@@ -76,15 +77,16 @@ class Router(nn.Module):
         return losses
 
     @property
-    def balanced(self) -> bool:
+    def learns(self) -> bool:
         """Whether its bias moves: not where the router itself is frozen."""
         return self.bias is not None and self.weight.requires_grad
 
     @torch.no_grad()
-    def balance(self, load_E: torch.Tensor) -> None:
+    def learn(self, seen: Seen) -> None:
         """Moves the bias by a step towards experts that were given less than their share (Wang et al. 2024, algorithm
-        1). load_E: how many places each was given, of the whole step."""
-        load_E = load_E.to(self.bias.device)
+        1)."""
+        assert seen.load_E is not None
+        load_E = seen.load_E.to(self.bias.device)
         self.bias += self.config.bias_rate * (load_E.mean() - load_E).sign().to(self.bias.dtype)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
