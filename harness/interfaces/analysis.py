@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """One trained model as a law sees it. N and D in numbers; C in FLOPs; loss in nats per token."""
+    """One trained model as a law sees it. N and D in numbers; C in FLOPs; loss in nats per token. condition: what is
+    varied in it besides its size, its budget and its seeds."""
 
     N: float
     D: float
@@ -22,6 +23,7 @@ class Point:
     C: float = float("nan")
     seed: int = 0
     run: str = ""
+    condition: str = ""
 
 
 @dataclass

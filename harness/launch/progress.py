@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import to_mapping
-from harness.launch.table import Line, LiveTable, counts, span, told_apart
+from harness.launch.table import Line, LiveTable, counts, span
 from harness.planning.plan import Plan
 from harness.results.status import last_metrics
+from harness.results.varied import told_apart
 from harness.rundir import RunDir
 
 #: Seconds between two looks.
@@ -82,7 +83,9 @@ class Watch:
 
     def _line(self, running: Sequence[str]) -> str:
         lines, share = [self.lines[name] for name in running], self._share()
-        each = "; ".join(f"{line.id} {line.share:.0%} {_text(line)}" for line in lines)
+        each = "; ".join(
+            f"{' '.join(filter(None, (line.id, line.what)))} {line.share:.0%} {_text(line)}" for line in lines
+        )
         ended = len(self.before) - len(lines)
         return f"[{share:4.0%}] {ended}/{len(self.plans)} runs done, {self._left(share)} | {each}"
 

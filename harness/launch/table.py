@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,39 +111,3 @@ def span(seconds: float) -> str:
     if seconds <= 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-# ---------------------------------------------------------------------------------- what runs differ in
-
-#: What others follow from is named before them: a rung rather than the width, depth and rate that it sets.
-FIRST = ("scale", "budget")
-LEAST = ("launcher", "runs", "reuse", "retrain")
-
-
-def told_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tells each config from the others, in as few keys as do, each by its last word where that is enough.
-
-    >>> told_apart([{"scale": {"width": w}, "lr": 1 / w, "seed": s} for w, s in [(16, 0), (32, 0), (32, 1)]])
-    ['width=16 seed=0', 'width=32 seed=0', 'width=32 seed=1']
-    """
-    flat = [dict(_leaves(config)) for config in configs]
-    keys = dict.fromkeys(key for leaves in flat for key in leaves if key.split(".")[0] not in LEAST)
-    named: list[str] = []
-    found: list[tuple[str | None, ...]] = [()] * len(flat)
-    for key in sorted(keys, key=lambda key: key.split(".")[0] not in FIRST):
-        finer = [(*values, leaves.get(key)) for values, leaves in zip(found, flat, strict=True)]
-        if len(set(finer)) > len(set(found)):
-            found, named = finer, [*named, key.removesuffix(".name")]
-    last = Counter(key.rpartition(".")[2] for key in named)
-    words = [key if last[short := key.rpartition(".")[2]] > 1 else short for key in named]
-    return [" ".join(f"{word}={value}" for word, value in zip(words, values, strict=True)) for values in found]
-
-
-def _leaves(value: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
-    leaves = []
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            leaves += _leaves(item, f"{path}{key}.")
-        else:
-            leaves.append((f"{path}{key}", item if isinstance(item, str) else json.dumps(item, separators=(",", ":"))))
-    return leaves

@@ -34,7 +34,8 @@ class Report:
     runs_folder: where their directories lie. curves: run id → (step, tokens,
     training loss). scores: rows of the table `scores`. levels: rows {task, metric, name, value}, what chance or
     counting reaches on the samples of a score. created: as text; it is shown, not read from a clock. sweep: the sweep
-    file's text. notes: warnings, one sentence each, besides those that `warnings` finds.
+    file's text. varied: run id → what is varied in it, in words. conditions: run id → its condition. notes: warnings,
+    one sentence each, besides those that `warnings` finds.
     """
 
     name: str
@@ -51,12 +52,16 @@ class Report:
     conventions: Mapping[str, str] = field(default_factory=lambda: dict(CONVENTIONS))
     notes: list[str] = field(default_factory=list)
     sweep: str = ""
+    varied: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 def rungs(report: Report) -> list[Row]:
-    """The runs with the columns of the table `runs`, small to large; `D_per_N`, `error` and `manifest` beside them."""
+    """The runs with the columns of the table `runs`, small to large; `D_per_N`, `varied`, `condition`, `error` and
+    `manifest` beside them."""
     rows = [run_columns(run) | {"error": run.get("error"), "manifest": run} for run in report.runs]
     for row in rows:
+        row["varied"], row["condition"] = report.varied.get(row["id"], ""), report.conditions.get(row["id"], "")
         row["D_per_N"] = (
             row["tokens"] / row["active_non_embedding"] if row["tokens"] and row["active_non_embedding"] else None
         )

@@ -106,7 +106,7 @@ def _normal(value: float, stderr: Any) -> tuple[float, float] | None:
 def _by_size(
     axes: Axes, values: Sequence[tuple[Row, float, tuple[float, float] | None]], colour: dict[Any, str]
 ) -> None:
-    """Values over compute; a thin line joins the runs of one size and seed."""
+    """Values over compute; a thin line joins the runs of one size, seed and condition."""
     lines: dict[Any, list[tuple[float, float]]] = {}
     for row, value, bar in values:
         if not row["flops_6nd"]:
@@ -116,9 +116,8 @@ def _by_size(
         axes.plot(
             row["flops_6nd"], value, "o", color=_of(colour, row), markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3
         )
-        lines.setdefault((row["active_non_embedding"], row["seed_init"], row["seed_data"]), []).append(
-            (row["flops_6nd"], value)
-        )
+        alike = (row["active_non_embedding"], row["seed_init"], row["seed_data"], row.get("condition"), row.get("lr"))
+        lines.setdefault(alike, []).append((row["flops_6nd"], value))
     for (count, *_), points in lines.items():
         axes.plot(*zip(*sorted(points), strict=True), color=colour.get(count, INK), linewidth=0.9, alpha=0.55)
 

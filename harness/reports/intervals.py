@@ -71,15 +71,20 @@ def half_width(pulls_PS: np.ndarray, differences_P: np.ndarray) -> float:
     (Graybill & Wang 1980 on sums of variances): one number of degrees of freedom for both, by Satterthwaite, covers
     87 % instead of 95 where two pairs differ by much.
     """
+    pairs, samples = pulls_PS.shape
+    errors = [(error_of(pulls_PS.mean(axis=0)), samples - 1)]
+    if pairs > 1:
+        errors.append((float(np.std(differences_P, ddof=1)) / math.sqrt(pairs), pairs - 1))
+    return added(errors)
+
+
+def added(errors: Sequence[tuple[float, int]], comparisons: int = 1) -> float:
+    """The half width of an interval from independent standard errors, each with its degrees of freedom and so with its
+    own quantile. comparisons: over how many intervals together the confidence is to hold (Bonferroni)."""
     from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a second to import
 
-    pairs, samples = pulls_PS.shape
-    quantile = (1 + CONFIDENCE) / 2
-    over_samples = float(stdtrit(samples - 1, quantile)) * error_of(pulls_PS.mean(axis=0))
-    if pairs == 1:
-        return over_samples
-    over_pairs = float(stdtrit(pairs - 1, quantile)) * float(np.std(differences_P, ddof=1)) / math.sqrt(pairs)
-    return math.hypot(over_samples, over_pairs)
+    quantile = 1 - (1 - CONFIDENCE) / (2 * comparisons)
+    return math.hypot(*(float(stdtrit(freedom, quantile)) * error for error, freedom in errors))
 
 
 def _asked(run: RunDir, row: Row) -> tuple[Any, ...] | None:

@@ -95,6 +95,7 @@ def _context(report: Report, gallery: _Gallery, folder: Path) -> dict[str, Any]:
         "drawn": [(finding, list(_drawings(finding, gallery))) for finding in report.findings],
         "stages_meaning": meaning(report.stages) if report.stages else "",
         "capabilities": list(_capabilities(report, comparable(rows), scores, gallery)),
+        "varied": {row["id"]: row["varied"] for row in rows},
         "scores": sorted(
             scores,
             key=lambda s: (s["task"], s["metric"], [row["id"] for row in rows if row["id"] == s["run"]], s["run"]),
@@ -157,7 +158,7 @@ def _compute(rows: list[Row], gallery: _Gallery) -> Shown | None:
         return None
     caption = (
         f"Held-out loss of {len(done)} finished runs; bars, often smaller than the dots, are 95 % intervals over "
-        "held-out samples; lines join runs of one size and seed."
+        "held-out samples; lines join runs of one size, seed and condition."
         + (" Runs that others continue are left out: their rate never came down." if continued else "")
     )
     return gallery.show("Loss against compute, by size", caption, lambda: figures.loss_against_compute(rows, done))

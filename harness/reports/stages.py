@@ -10,7 +10,7 @@ from typing import Any
 from harness.interfaces.analysis import Finding
 from harness.reports.chain import Step, start_of, steps_of
 from harness.reports.intervals import CONFIDENCE, Difference, Pair, differences
-from harness.reports.words import is_number, number
+from harness.reports.words import is_number, number, signed
 from harness.rundir import RunDir
 from harness.scoring.metrics import METRICS
 
@@ -190,12 +190,4 @@ def _sentence(step: Step, rows: Sequence[Row]) -> str:
 
 
 def _said(row: Row) -> str:
-    return f"{row['what'][:-2]} {_signed(row['difference'])} [{_signed(row['low'])}, {_signed(row['high'])}]"
-
-
-def _signed(value: float) -> str:
-    """
-    >>> _signed(-0.1234), _signed(0.00123)
-    ('−0.123', '+0.0012')
-    """
-    return (f"{value:+.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:+.2g}").replace("-", "−")
+    return f"{row['what'][:-2]} {signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]"

@@ -72,6 +72,14 @@ def plus_minus(value: Any, stderr: Any, digits: int = 3) -> str:
     return f"{text} ± {stderr:.{digits}f}" if is_number(stderr) else text
 
 
+def signed(value: float) -> str:
+    """
+    >>> signed(-0.1234), signed(0.00123)
+    ('−0.123', '+0.0012')
+    """
+    return (f"{value:+.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:+.2g}").replace("-", "−")
+
+
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

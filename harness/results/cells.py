@@ -57,8 +57,11 @@ def averaged(points: Sequence[Point]) -> list[Cell]:
 
 
 def seed_noise(points: Sequence[Point]) -> Noise | None:
-    """Pooled over the cells with more than one seed; None where there is none."""
-    groups = [own for own in _by_size(points).values() if len(own) > 1]
+    """Pooled over what differs in seeds alone: one condition, size and budget; None where there is none of that."""
+    by_condition: dict[str, list[Point]] = {}
+    for point in points:
+        by_condition.setdefault(point.condition, []).append(point)
+    groups = [own for alike in by_condition.values() for own in _by_size(alike).values() if len(own) > 1]
     freedom = sum(len(own) - 1 for own in groups)
     if not freedom:
         return None
@@ -114,7 +117,13 @@ def rises(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 def remarks(points: Sequence[Point], diverged: Sequence[Point], noise: Noise | None) -> list[str]:
     """What a reader of any law has to know of its points; `points` are those that it used."""
     said = []
-    alike = Counter((point.N, point.D, point.seed) for point in points if point.run)
+    alike = Counter((point.N, point.D, point.seed, point.condition) for point in points if point.run)
+    conditions = {point.condition for point in points}
+    if len(conditions) > 1:
+        said.append(
+            f"The runs are of {len(conditions)} conditions, and this law is that of their mean. Fit one condition at a "
+            "time."
+        )
     if mixed := sum(count for count in alike.values() if count > 1):
         said.append(
             f"{mixed} runs share size, budget and seed with another, so they differ in something besides: this law "
@@ -124,7 +133,10 @@ def remarks(points: Sequence[Point], diverged: Sequence[Point], noise: Noise | N
         names = ", ".join(point.run or f"N = {point.N:.3g}, D = {point.D:.3g}" for point in diverged)
         said.append(f"Left out, because their loss is no positive number: {names}.")
     if noise:
-        said.append(f"Seeds alone move the loss by {noise.nats:.3g} nats (standard deviation, {noise.freedom} d.f.).")
+        within = f", within the {len(conditions)} conditions" if len(conditions) > 1 else ""
+        said.append(
+            f"Seeds alone move the loss by {noise.nats:.3g} nats (standard deviation, {noise.freedom} d.f.{within})."
+        )
     else:
         said.append("No size was trained with more than one seed, so there is no estimate of seed noise.")
     return said

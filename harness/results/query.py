@@ -8,13 +8,13 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.results.columns import MEASURES, OPTIONS, RUNS, SCORES, Column, Row
-from harness.results.rows import measure_rows, option_rows, run_rows, score_rows
+from harness.results.rows import measure_rows, option_rows, run_columns, run_manifests, run_rows, score_rows
+from harness.results.varied import told_apart
 
-#: What `harness results` shows of the runs when no SQL is given: on a terminal, and whole for --csv and --json.
-OVERVIEW = (
-    "SELECT id, state, architecture, method, adapter, quantizer, width, layers, non_embedding, tokens, flops_6nd, "
-    "seed, held_out_loss, held_out_stderr, loss_in FROM runs ORDER BY flops_6nd, id"
-)
+#: What `harness results` shows of the runs on a terminal when no SQL is given: what was asked for, and what came of it.
+ASKED = ("architecture", "method", "adapter", "quantizer", "width", "layers", "tokens", "seed")
+CAME = ("non_embedding", "flops_6nd", "held_out_loss", "held_out_stderr", "loss_in")
+#: Of --csv and --json.
 EVERYTHING = "SELECT * FROM runs ORDER BY created, id"
 
 TABLES = {
@@ -35,8 +35,19 @@ def tables_told() -> str:
 
 
 def overview(runs: str | Path) -> list[Row]:
-    """The runs as a terminal shows them, without the columns of which no run says anything."""
-    rows = query(runs, OVERVIEW)
+    """The runs as a terminal shows them, small to large, without the columns of which no run says anything. `varied`:
+    in what else they differ."""
+    manifests = list(run_manifests(runs))
+    columns = [run_columns(manifest) for manifest in manifests]
+    beside = [tuple(row[name] for name in ASKED) for row in columns]
+    varied = told_apart([manifest["config"] for manifest in manifests], beside)
+    rows = [
+        {name: row[name] for name in ("id", "state", *ASKED)}
+        | {"varied": what or None}
+        | {name: row[name] for name in CAME}
+        for row, what in zip(columns, varied, strict=True)
+    ]
+    rows.sort(key=lambda row: (row["flops_6nd"] is None, row["flops_6nd"], row["id"]))
     said = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
     return [{name: row[name] for name in said} for row in rows]
 

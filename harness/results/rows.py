@@ -21,9 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def run_rows(runs: str | Path) -> Iterator[Row]:
+    return map(run_columns, run_manifests(runs))
+
+
+def run_manifests(runs: str | Path) -> Iterator[Row]:
+    """Of each run what `read_manifest` gives, with its `id`."""
     for folder in _folders(runs):
-        if row := run_row(folder.path):
-            yield row
+        if manifest := read_manifest(folder.path):
+            yield {**manifest, "id": folder.name}
 
 
 def run_row(path: str | Path) -> Row | None:

@@ -33,14 +33,17 @@ def paired_pulls(
 ) -> np.ndarray | None:
     """By how much each sample moves value_a − value_b from where the others have it, to first order; shape (samples,).
     None as above."""
-    name = metric.partition(",")[0]
-    a, b = (_of(metric, samples) for samples in (samples_a, samples_b))
-    if len(a) < 2 or questions(a, metric) != questions(b, metric):
+    if questions(samples_a, metric) != questions(samples_b, metric):
         return None
-    pulls = [_pulls(rows, f"metric.{name}", value) for rows, value in ((a, value_a), (b, value_b))]
-    if pulls[0] is None or pulls[1] is None:
-        return None
-    return np.asarray(pulls[0] - pulls[1])
+    a, b = (pulls_of(samples, metric, value) for samples, value in ((samples_a, value_a), (samples_b, value_b)))
+    return None if a is None or b is None else np.asarray(a - b)
+
+
+def pulls_of(samples: Sequence[Sample], metric: str, value: float) -> np.ndarray | None:
+    """By how much each sample moves one model's score; shape (samples,). None where there are fewer than two, or where
+    they do not add up to the value."""
+    rows = _of(metric, samples)
+    return _pulls(rows, f"metric.{metric.partition(',')[0]}", value) if len(rows) > 1 else None
 
 
 def questions(samples: Sequence[Sample], metric: str) -> list[tuple[Any, ...]]:

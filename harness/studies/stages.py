@@ -14,13 +14,14 @@ from harness.studies.sweep import Row, Stage, Sweep, configs, expand, key_of
 
 @dataclass(frozen=True)
 class Made:
-    """One row of a sweep. stage: the name of its stage. chain: the ids of the runs that it comes from and its own, by
-    the names of their stages."""
+    """One row of a sweep. stage: the name of its stage. variant: that of its variant. chain: the ids of the runs that
+    it comes from and its own, by the names of their stages."""
 
     stage: str
     row: Row
     plan: Plan
     chain: dict[str, str] = field(default_factory=dict)
+    variant: str = ""
 
     @property
     def label(self) -> str:
@@ -41,7 +42,8 @@ def plans_of(sweep: Sweep) -> list[Plan]:
 def rows_of(sweep: Sweep) -> list[Made]:
     """Each row with its plan, as `plans_of` has them."""
     if not sweep.stages:
-        return [Made("", row, resolve(config)) for row, config in zip(sweep.rows(), expand(sweep), strict=True)]
+        named = zip(sweep.named_rows(), expand(sweep), strict=True)
+        return [Made("", row, resolve(config), variant=name) for (name, row), config in named]
     done: Done = {}
     known: dict[str, Plan] = {}
     for stage in sweep.stages:

@@ -25,29 +25,35 @@ from harness.reports.content import beginnings
 from harness.results.columns import active_non_embedding
 from harness.results.losses import kinds_of_loss, of_kinds
 from harness.rundir import RunDir
+from harness.studies.conditions import conditions_of, varied_of
 from harness.studies.stages import rows_of
-from harness.studies.sweep import Sweep
+from harness.studies.sweep import Row, Sweep
 
 
 @dataclass
 class Study:
-    """A sweep's runs and the folder that keeps what was found."""
+    """A sweep's runs and the folder that keeps what was found. stages: of runs that are of one, its name and what is
+    varied; varied, conditions: as `harness.studies.conditions` has them. All by id."""
 
     sweep: Sweep
     folder: Path
     plans: list[Plan]
     command: str = ""
-    stages: dict[str, str] = field(default_factory=dict)  #: of runs that are of one, its name and what is varied, by id
+    stages: dict[str, str] = field(default_factory=dict)
+    varied: dict[str, str] = field(default_factory=dict)
+    conditions: dict[str, Row] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sweep: Sweep, studies: str, command: str = "") -> Study:
         """Resolves every run of the sweep. Raises UserError before anything is launched or written."""
         rows = rows_of(sweep)
+        conditions, varied = conditions_of(sweep, rows), varied_of(sweep, rows)
         plans = {made.plan.id: made.plan for made in rows}
         if len(plans) < len(rows):
             print(f"The sweep's {len(rows)} rows are {len(plans)} different runs.", file=sys.stderr)
         stages = {made.plan.id: made.label for made in rows if made.stage}
-        return cls(sweep, Path(studies) / sweep.name, list(plans.values()), command, stages)
+        folder = Path(studies) / sweep.name
+        return cls(sweep, folder, list(plans.values()), command, stages, varied, conditions)
 
     @property
     def runs(self) -> list[RunDir]:
@@ -121,6 +127,8 @@ def _say_decisions(decisions: dict[str, Decision]) -> None:
 
 #: What a kept study has, and of which types.
 KEPT = {"name": str, "question": str, "sweep": str, "analyses": list, "command": str, "runs": list}
+#: What those of earlier versions have not, by run.
+LATER: dict[str, dict[str, Any]] = {"stages": {}, "varied": {}, "conditions": {}, "asked": {}}
 
 
 def keep(study: Study) -> None:
@@ -135,8 +143,20 @@ def keep(study: Study) -> None:
             "command": study.command,
             "runs": [os.path.relpath(run.path, study.folder) for run in study.runs],
             "stages": study.stages,
+            "varied": study.varied,
+            "conditions": study.conditions,
+            "asked": _asked(study.plans),
         },
     )
+
+
+def _asked(plans: Sequence[Plan]) -> dict[str, str | None]:
+    """By run, the settings of the suite that scores it (`harness.scoring.score`); null: none."""
+    from harness.scoring.score import settings_digest
+
+    suites = {repr(plan.config.suite): plan.config.suite for plan in plans}
+    digests = {name: suite and settings_digest(suite) for name, suite in suites.items()}
+    return {plan.id: digests[repr(plan.config.suite)] for plan in plans}
 
 
 def kept(name: str, studies: str) -> dict[str, Any]:
@@ -146,7 +166,7 @@ def kept(name: str, studies: str) -> dict[str, Any]:
             found = read_json(file)
             if _is_kept(found):
                 runs = [os.path.normpath(folder / run) for run in found["runs"]]
-                return {**found, "folder": str(folder), "runs": runs}
+                return {**LATER, **found, "folder": str(folder), "runs": runs}
             raise UserError(f"{file} is not what `harness study` writes. `harness study {name}` makes it again.")
     known = ", ".join(sorted(p.parent.name for p in Path(studies).glob("*/study.json"))) or "none"
     raise UserError(f"There is no study {name} in {studies}. There are: {known}. `harness study {name}` makes one.")
@@ -155,15 +175,17 @@ def kept(name: str, studies: str) -> dict[str, Any]:
 def _is_kept(found: Any) -> bool:
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in KEPT.items()):
         return False
+    if not all(isinstance(found.get(key, {}), dict) for key in LATER):
+        return False
     return all(isinstance(run, str) and "\0" not in run for run in found["runs"])
 
 
-def points_of(runs: Sequence[RunDir]) -> list[Point]:
+def points_of(runs: Sequence[RunDir], conditions: Mapping[str, Row] | None = None) -> list[Point]:
     """Each finished run as a law sees it: active non-embedding N, D tokens, C = 6ND FLOPs, held-out loss. A trunk
     that others of them continue is no end, and left out; so is what begins with others' weights (`beginnings`). None
-    where the losses are no values of one thing: `why_no_points` says why."""
-    ends = _ends(runs)
-    return [] if len(kinds_of_loss(ends)) > 1 else [_point(manifest) for manifest in ends]
+    where the losses are no values of one thing: `why_no_points` says why. conditions: by id, as a study has them."""
+    ends, of = _ends(runs), conditions or {}
+    return [] if len(kinds_of_loss(ends)) > 1 else [_point(m, of.get(m["id"], {})) for m in ends]
 
 
 def why_no_points(runs: Sequence[RunDir]) -> str:
@@ -184,7 +206,8 @@ def _ends(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
     ]
 
 
-def _point(manifest: dict[str, Any]) -> Point:
+def _point(manifest: dict[str, Any], of: Row) -> Point:
+    tuned = [f"{key}={value}" for key, value in of.get("tuned", {}).items()]
     return Point(
         N=active_non_embedding(manifest),
         D=manifest["budget"]["tokens"],
@@ -192,6 +215,7 @@ def _point(manifest: dict[str, Any]) -> Point:
         loss=manifest["result"]["held_out_loss"],
         seed=manifest["identity"]["config"]["seeds"]["init"],
         run=manifest["id"],
+        condition=" ".join(filter(None, (of.get("condition"), *tuned))),
     )
 
 

@@ -6,8 +6,13 @@
     base:     [overrides of every run]
     axes:     {key: [values]}          their product
     zip:      {key: [values]}          lists of one length, side by side
+    variants: {name: [overrides]}      one condition each; the first is what the others are compared with
+    best_of:  {key: [values]}          an axis that each condition is tuned over
     stages:   {name: {parents: {role: stage[@step] or a list of them}, base: …, axes: …, zip: …}}
     analyses: [name, or {name: …, option: …}]
+
+A variant changes the base. Where it sets what an axis varies, it takes that axis' place, with several values too:
+``again: [seed=100,101]`` is the base once more, from other seeds.
 
 Stages stand in order: what a stage starts from stands before it. A run of a stage starts from each run of its parent's
 and has its values of axes and zip, too, but for those that the stage sets itself. `parents` may also be varied, as
@@ -34,14 +39,14 @@ from typing import Any, cast
 from harness.composition import compose, typed
 from harness.config import ConfigError, plugin_config, replace_at
 from harness.errors import UserError, suggest
-from harness.help import group_of, groups
+from harness.help import group_of, groups, slot_group
 from harness.hookspecs import KINDS
 from harness.planning.parents import split
 from harness.plugins import sweep_folder
 from harness.registry import METHOD, METHODS
 from harness.schema import ROLES, RunConfig
 
-KEYS = ("question", "base", "axes", "zip", "stages", "analyses")
+KEYS = ("question", "base", "axes", "zip", "variants", "best_of", "stages", "analyses")
 STAGE_KEYS = ("parents", "base", "axes", "zip")
 
 #: Key → value of one run.
@@ -102,12 +107,27 @@ def _place(key: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep(Grid):
-    """One sweep. text: the file as it was read."""
+    """One sweep. variants: by name, the values that each sets in place of those of axes and base, by key. text: the
+    file as it was read."""
 
     question: str = ""
+    variants: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    best_of: dict[str, list[Any]] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
     analyses: tuple[Any, ...] = ()
     text: str = ""
+
+    def rows(self) -> list[Row]:
+        return [row for _, row in self.named_rows()]
+
+    def named_rows(self) -> list[tuple[str, Row]]:
+        """The rows, each with the name of its variant; empty where there are none."""
+        found = []
+        for name, own in (self.variants or {"": {}}).items():
+            side = {key: values for key, values in self.zip.items() if key not in own}
+            grid = Grid(name=name, axes={**self.axes, **self.best_of, **own}, zip=side)
+            found += [(name, row) for row in grid.rows()]
+        return found
 
 
 def load_sweep(name: str) -> Sweep:
@@ -122,8 +142,15 @@ def load_sweep(name: str) -> Sweep:
         raise UserError(f"{path} is not YAML: {error}") from None
     _check_keys(str(path), values, KEYS)
     analyses = [plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values))]
+    grid, best_of = _grid(str(path), path.stem, values), _lists(str(path), "best_of", values)
+    if both := sorted(best_of.keys() & (grid["axes"].keys() | grid["zip"].keys())):
+        raise UserError(f"{path}: {both[0]} stands under best_of and under axes or zip. Keep one of them.")
+    if values.get("stages") and (tuned := [key for key in ("variants", "best_of") if values.get(key)]):
+        raise UserError(f"{path}: {tuned[0]} and stages do not go together. Vary stages by axes of theirs.")
     return Sweep(
-        **_grid(str(path), path.stem, values),
+        **grid,
+        variants=_variants(path, grid["axes"], values.get("variants") or {}),
+        best_of=best_of,
         question=" ".join(str(values.get("question", "")).split()),
         stages=_stages(path, values.get("stages") or {}),
         analyses=tuple(analyses),
@@ -148,6 +175,22 @@ def _grid(where: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
     if both := sorted(axes.keys() & side.keys()):
         raise UserError(f"{where}: {both[0]} stands under axes and under zip. Keep one of them.")
     return {"name": name, "base": tuple(str(o) for o in _list(where, "base", values)), "axes": axes, "zip": side}
+
+
+def _variants(path: Path, axes: dict[str, list[Any]], values: Any) -> dict[str, dict[str, list[Any]]]:
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: variants must map the name of each to a list of overrides.")
+    found = {}
+    for name in values:
+        own = dict(_values(str(override)) for override in _list(f"{path}: variants", name, values))
+        for key, several in own.items():
+            if len(several) > 1 and key not in axes:
+                raise UserError(
+                    f"{path}: variants.{name} gives {key} {len(several)} values, and a variant is one condition. Make "
+                    "variants of them, or put the key under axes."
+                )
+        found[str(name)] = own
+    return found
 
 
 def _stages(path: Path, values: Any) -> tuple[Stage, ...]:
@@ -210,20 +253,35 @@ def _lists(where: str, key: str, values: dict[str, Any]) -> dict[str, list[Any]]
 
 def with_overrides(sweep: Sweep, overrides: Sequence[str]) -> Sweep:
     """The sweep with its base changed. An override of what the sweep varies takes its place (``seed=0,1,2`` is a list);
-    one with several values becomes an axis. Raises UserError for what single stages set: which is meant?"""
+    one with several values becomes an axis; ``variants=a,b`` leaves the others out. Raises UserError for what single
+    stages set: which is meant?"""
     axes, side, base = dict(sweep.axes), dict(sweep.zip), list(sweep.base)
+    best_of, variants = dict(sweep.best_of), sweep.variants
     for override in overrides:
         key, values = _values(override)
+        if key == "variants":
+            variants = _chosen(sweep, values)
+            continue
         if setting := [stage.name for stage in sweep.stages if stage.is_own(key)]:
             raise UserError(f"{key} is set by the stages {', '.join(setting)} of {sweep.name}. Change it in its file.")
         if key in METHODS and values != [None]:  # an objective and an alignment take each other's place
             base = [kept for kept in base if key_of(kept) not in METHODS]
-        if key in axes or key in side or len(values) > 1:
+        if key in best_of:
+            best_of[key] = values
+        elif key in axes or key in side or len(values) > 1:
             side.pop(key, None)
             axes[key] = values
         else:
             base.append(override)
-    return replace(sweep, base=tuple(base), axes=axes, zip=side)
+    return replace(sweep, base=tuple(base), axes=axes, zip=side, best_of=best_of, variants=variants)
+
+
+def _chosen(sweep: Sweep, names: Sequence[Any]) -> dict[str, dict[str, list[Any]]]:
+    """The variants of these names, in this order."""
+    for name in names:
+        if name not in sweep.variants:
+            raise UserError(f"{name} is no variant of {sweep.name}. {suggest(str(name), sweep.variants)}")
+    return {name: sweep.variants[name] for name in names}
 
 
 def _values(override: str) -> tuple[str, list[Any]]:
@@ -267,8 +325,9 @@ def configs(base: Sequence[str], rows: Sequence[Row]) -> list[RunConfig]:
         return at
 
     for row in rows:
-        start = compositions[composed({key: value for key, value in row.items() if key in known})]
-        chosen = {key: value for key, value in row.items() if key in known or _needed(start, key)}
+        groups_of = {key for key in row if key in known or slot_group(key)}
+        start = compositions[composed({key: value for key, value in row.items() if key in groups_of})]
+        chosen = {key: value for key, value in row.items() if key in groups_of or _needed(start, key)}
         at = composed(chosen)
         if at not in made:
             made[at] = cast(RunConfig, typed(compositions[at]))

@@ -36,10 +36,11 @@ def status(words: list[str], verb: Verb) -> int:
         only(rest, ["runs=", "studies="])
         from harness.studies.study import kept
 
-        runs = [RunDir(Path(run)) for run in kept(name, own["studies"])["runs"]]
+        study = kept(name, own["studies"])
+        runs, varied = [RunDir(Path(run)) for run in study["runs"]], study["varied"]
     else:
-        runs = _run_directories(own["runs"])
-    print(render(status_rows(runs), "json" if "--json" in given else "table"))
+        runs, varied = _run_directories(own["runs"]), {}
+    print(render(status_rows(runs, varied), "json" if "--json" in given else "table"))
     return 0
 
 

@@ -25,12 +25,15 @@ def plan(words: list[str], verb: Verb) -> int:
     name, overrides = sweep_and_overrides(words, "plan")
     from harness.planning.cost import cost, machine_rate
     from harness.results.show import render
-    from harness.studies.stages import plans_of
+    from harness.studies.conditions import varied_of
+    from harness.studies.stages import rows_of
     from harness.studies.sweep import load_sweep, with_overrides
 
-    plans = plans_of(with_overrides(load_sweep(name), overrides))
+    sweep = with_overrides(load_sweep(name), overrides)
+    made = rows_of(sweep)
+    plans, varied = [one.plan for one in made], varied_of(sweep, made)
     rate, source = (_number(own["rate"]), "as given") if own["rate"] else machine_rate(plans[0].config)
-    rows = [cost(one, rate) for one in plans]
+    rows = [{"run": one.id, "varied": varied[one.id], **cost(one, rate)} for one in plans]
     if "--json" in given:
         print(json.dumps({"rate": rate, "rate_source": source, "runs": rows}, indent=1))
         return 0

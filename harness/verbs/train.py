@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.cli import Verb
+from harness.config import to_mapping
 from harness.errors import RunFailed
 from harness.help import verb_help
+from harness.results.varied import told_apart
 from harness.schema import RunConfig
 from harness.verbs.arguments import asks_help
 from harness.verbs.under_hydra import MANY, Task, carry_out
@@ -24,11 +26,12 @@ def train(words: list[str], verb: Verb) -> int:
         print(verb_help(verb.usage, verb.summary, RunConfig, words=words))
         return 0
     quiet = any(word in MANY for word in words)
-    return carry_out(words, TrainTask("run", lambda config: one_run(config, quiet)))
+    task = TrainTask("run", lambda config: one_run(config, quiet, task.varied()))
+    return carry_out(words, task)
 
 
-def one_run(config: RunConfig, quiet: bool = False) -> None:
-    """Carries one run out and prints what came of it."""
+def one_run(config: RunConfig, quiet: bool = False, varied: Mapping[str, str] | None = None) -> None:
+    """Carries one run out and prints what came of it. varied: of several runs, in what each differs, by id."""
     from harness.planning.plan import resolve
 
     plan = resolve(config)
@@ -39,7 +42,8 @@ def one_run(config: RunConfig, quiet: bool = False) -> None:
     said = "reused" if decision.action == "reuse" else "trained" if plan.config.method else "quantized"
     found = _judged(manifest["result"], plan.config.method.unit) if plan.config.method else ""
     found = found or _in_bits(manifest["quantization"])
-    print(f"run {plan.id} {said}: {found}, in {decision.run.path}")
+    what = (varied or {}).get(plan.id)
+    print(f"run {plan.id}{f' ({what})' if what else ''} {said}: {found}, in {decision.run.path}")
 
 
 def _judged(result: dict[str, Any], unit: str) -> str:
@@ -78,6 +82,11 @@ class TrainTask(Task):
         plan = resolve(cast(RunConfig, self.typed(composed)))
         allowed(plan)
         self.plans[str(composed.hydra.job.num)] = plan
+
+    def varied(self) -> dict[str, str]:
+        """In what each of several runs differs from the others, by id."""
+        told = told_apart([to_mapping(plan.config) for plan in self.plans.values()])
+        return {plan.id: what for plan, what in zip(self.plans.values(), told, strict=True)}
 
     def needs(self, composed: Any, machine: Machine) -> Needs:
         return machine.needs(self.plans[str(composed.hydra.job.num)].config)

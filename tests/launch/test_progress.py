@@ -49,7 +49,7 @@ def test_the_whole_is_measured_in_work_not_in_runs(tmp_path, clock, capsys):
     watch.tick(["large"])
     said = capsys.readouterr().err
     assert "[ 55%] 1/2 runs done, 8 s left" in said  # 0.1 + 0.9 / 2 in 10 s
-    assert "large 50% loss 3.210, 42 k tokens/s, MFU 20%" in said
+    assert "large seed=1 50% loss 3.210, 42 k tokens/s, MFU 20%" in said
 
 
 def test_what_an_earlier_start_has_done_took_no_time_of_this_one(tmp_path, clock, capsys):
@@ -66,7 +66,7 @@ def test_nothing_is_foretold_from_nothing(tmp_path, clock, capsys):
     watch = Watch(plans(a=1.0, b=1.0), tmp_path, interval=1.0)
     clock.time = 2.0
     watch.tick(["a"])
-    assert "[  0%] 0/2 runs done, time left unknown | a 0% starting" in capsys.readouterr().err
+    assert "[  0%] 0/2 runs done, time left unknown | a seed=0 0% starting" in capsys.readouterr().err
 
 
 def test_lines_come_at_intervals_and_not_at_every_look(tmp_path, clock, capsys):

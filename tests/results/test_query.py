@@ -14,7 +14,6 @@ from harness.errors import UserError
 from harness.files import write_json
 from harness.results.query import (
     EVERYTHING,
-    OVERVIEW,
     TABLES,
     overview,
     query,
@@ -142,9 +141,16 @@ def test_a_diverged_run_sorts_behind_the_others(tmp_path):
     assert [row["id"] for row in query(tmp_path, "SELECT id FROM runs ORDER BY held_out_loss")] == ["bb", "aa"]
 
 
-@pytest.mark.parametrize("sql", [OVERVIEW, EVERYTHING])
-def test_an_empty_folder_is_an_empty_table(tmp_path, sql):
-    assert query(tmp_path, sql) == []
+def test_an_empty_folder_is_an_empty_table(tmp_path):
+    assert query(tmp_path, EVERYTHING) == []
+    assert overview(tmp_path) == []
+
+
+def test_the_overview_names_what_was_varied(tmp_path):
+    for id, position, width in [("aa", "alibi", 16), ("bb", "rotary", 16), ("cc", "rotary", 32)]:
+        make_run(tmp_path, id, config={"architecture": {"position": {"name": position}, "width": width}})
+    found = {row["id"]: row["varied"] for row in overview(tmp_path)}
+    assert found == {"aa": "position=alibi", "bb": "position=rotary", "cc": "position=rotary"}
 
 
 def test_columns_of_one_name_are_told_apart(tmp_path):
