@@ -75,7 +75,7 @@ class LinearHeadsConfig(HeadsConfig):
         return width + self.mixed(width)
 
     def float32(self, width: int, sequence_length: int) -> int:
-        """Features, values and what is mixed of them with their columns of ones, weights, and a chunk's share of sums."""
+        """Features, values and what is mixed of them, with columns of ones; weights; a chunk's share of sums."""
         features, summed = self.features_of_head(width), self.head_width(width) + 1
         chunk = min(self.chunk, sequence_length)
         of_head = 2 * summed + chunk + features * summed // chunk
@@ -86,8 +86,8 @@ class LinearHeadsConfig(HeadsConfig):
         raise NotImplementedError
 
     def products(self, width: int) -> int:
-        """Queries, keys, values and the last projection; and, twice, since they are in float32, weights, what is mixed of
-        them within and across chunks, and a chunk's share of sums."""
+        """Queries, keys, values and the last projection; and, twice, since they are in float32, weights, what is mixed
+        of them within and across chunks, and a chunk's share of sums."""
         features, summed = self.features_of_head(width), self.head_width(width) + 1
         of_head = self.chunk + 2 * summed + features * summed // self.chunk
         return 3 * self.mixed(width) + width + 2 * self.heads * of_head

@@ -3,9 +3,9 @@ sums of one size.
 
     mixed_i = Σ_j (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j)    over the places j that i sees
 
-(Katharopoulos et al. 2020, equations 5 and 9). Within a chunk it is computed by its weights; what stands in other chunks
-comes as Σ_j φ(k_j) [v_j, 1], whose last column makes the denominators. Letters of shapes: F features, E = D + 1, N
-chunks of S places.
+(Katharopoulos et al. 2020, equations 5 and 9). Within a chunk it is computed by its weights; what stands in other
+chunks comes as Σ_j φ(k_j) [v_j, 1], whose last column makes the denominators. Letters of shapes: F features, E = D + 1,
+N chunks of S places.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.models.heads import Heads
 from harness.models.position import Position
 from harness.models.visibility import View, numbered_documents
 
-#: Denominators are not less: where no feature of any key that is seen meets those of the query, nothing is divided by 0.
+#: The least denominator: features of a query that meet none of any key it sees would otherwise divide by 0.
 LEAST = 1e-6
 
 
@@ -153,8 +153,8 @@ def mix(
     past_BHNSE, sums_BHFE = _of_others(queries_BHNSF, keys_BHNSF, values_BHNSE, seen.forth, before_BHFE)
     mixed_BHNSE = mixed_BHNSE + past_BHNSE
     if seen.back is not None:
-        flipped = (x.flip(2) for x in (queries_BHNSF, keys_BHNSF, values_BHNSE))
-        future_BHNSE, _ = _of_others(*flipped, seen.back, None)
+        queries, keys, values = (x.flip(2) for x in (queries_BHNSF, keys_BHNSF, values_BHNSE))
+        future_BHNSE, _ = _of_others(queries, keys, values, seen.back, None)
         mixed_BHNSE = mixed_BHNSE + future_BHNSE.flip(2)
     return _divided(mixed_BHNSE.flatten(2, 3)[:, :, :places]), sums_BHFE
 

@@ -1,4 +1,4 @@
-"""Block-sparse attention, local and global (Longformer, Beltagy et al. 2020), and random (BigBird, Zaheer et al. 2020)."""
+"""Block-sparse attention: local and global (Longformer, Beltagy et al. 2020), random (BigBird, Zaheer et al. 2020)."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -46,8 +46,8 @@ class BlockSparse(Heads):
         elif seen.turned_BT is None or seen.back_BT is None:
             mixed_BHTD = self._by_blocks(queries_BHTD, keys_BHTD, values_BHTD, seen)
         else:
-            turned = (_turned(x, seen.turned_BT) for x in (queries_BHTD, keys_BHTD, values_BHTD))
-            mixed_BHTD = _turned(self._by_blocks(*turned, seen), seen.back_BT)
+            turned, keys, values = (_turned(x, seen.turned_BT) for x in (queries_BHTD, keys_BHTD, values_BHTD))
+            mixed_BHTD = _turned(self._by_blocks(turned, keys, values, seen), seen.back_BT)
         return self.joined(mixed_BHTD), state
 
     def _by_blocks(
@@ -80,7 +80,7 @@ class BlockSparse(Heads):
 
 def _laid_out(blocks_BNHSD: torch.Tensor, first_BHGD: torch.Tensor, seen_X: torch.Tensor) -> torch.Tensor:
     """For each block its keys or values, (B · N, heads, K, D): of the global places, and of the M blocks it sees."""
-    rows, number, heads, block, channels = blocks_BNHSD.shape
+    number = blocks_BNHSD.shape[1]
     seen_BNMHSD = blocks_BNHSD.index_select(1, seen_X).unflatten(1, (number, -1))
     seen_BNHXD = seen_BNMHSD.transpose(2, 3).flatten(3, 4)
     first_BNHGD = first_BHGD[:, None].expand(-1, number, -1, -1, -1)

@@ -30,8 +30,8 @@ class Blocks(NamedTuple):
     Letters: N blocks of S places; M blocks that one sees; G global places; K = G + M · S. Rows with padding on the left
     are turned by it, so that they begin with their first place: turned_BT, where each place is found, and back_BT.
 
-    blocks_X: N · M numbers of blocks. mask_BN1SK: what each place sees of the global places and of these blocks; B may be
-    1. wide_B1GT: what the global places see; None under `Causal`, where nothing before them is left out.
+    blocks_X: N · M numbers of blocks. mask_BN1SK: what each place sees of the global places and of these blocks; B may
+    be 1. wide_B1GT: what the global places see; None under `Causal`, where nothing before them is left out.
     """
 
     blocks_X: torch.Tensor

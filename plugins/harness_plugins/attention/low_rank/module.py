@@ -38,7 +38,7 @@ class LowRank(Heads):
         if not config.shared_projection:
             self.value_weights_RT = nn.Parameter(torch.empty(config.rank, config.length))
         # Sums of a full row then begin as large as what they sum.
-        self.starts = {name: config.length**-0.5 for name in self.roles}
+        self.starts = dict.fromkeys(self.roles, config.length**-0.5)
         for name in self.roles:
             nn.init.normal_(getattr(self, name), 0.0, self.starts[name])
 

@@ -43,8 +43,8 @@ class RandomFeatures(LinearHeads):
 
 
 def directions(features: int, channels: int, key: int) -> torch.Tensor:
-    """directions_FD: blocks of orthogonal rows, each as long as a vector of N(0, 1) is (Choromanski et al. 2021, section
-    2.4), drawn by the key alone, on CPU in float64."""
+    """directions_FD: blocks of orthogonal rows, each as long as a vector of N(0, 1) is (Choromanski et al. 2021,
+    section 2.4), drawn by the key alone, on CPU in float64."""
     generator = torch.Generator(device="cpu").manual_seed(key)
     blocks = []
     for _ in range(-(-features // channels)):
