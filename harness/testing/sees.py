@@ -83,19 +83,20 @@ def window(width: int | None) -> Limit | None:
 
 def visibilities(claimed: Iterable[type[Condition]], rows: int, places: int) -> dict[str, Visibility]:
     """One of each kind that is claimed, and their sums, by name. Documents, prefixes and padding end elsewhere in
-    neighbouring rows. rows, places: at least 9 places."""
+    neighbouring rows, and in some of them place b of row b is padding. rows, places: at least 9 places."""
     row, place = torch.arange(rows), torch.arange(places)
     documents_BT = (place >= 3 + row[:, None] % 3).long() + (place >= 7)
     more = {
         "Window": Window(3),
         "SameDocument": SameDocument(documents_BT),
-        "NotBefore": NotBefore(row % 4),
+        "NotBefore": NotBefore((row + 2) % 5),
     }
-    found = {"Prefix": Visibility((Prefix(2 + row % 5),))}
+    found = {}
     for base in (Causal(), Full()):
         name = type(base).__name__
         found[name] = Visibility((base,))
         found |= {f"{name} & {of}": base & condition for of, condition in more.items()}
         found[f"{name} & {' & '.join(more)}"] = base & Visibility(tuple(more.values()))
+    found["Prefix"] = Visibility((Prefix(2 + row % 5),))
     known = frozenset(claimed)
     return {name: visibility for name, visibility in found.items() if visibility.kinds() <= known}

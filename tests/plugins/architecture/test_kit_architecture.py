@@ -5,6 +5,8 @@ from harness.testing.parts import in_transformer
 
 
 class TestTransformer(ArchitectureKit):
+    """The "transformer" as it stands."""
+
     config = in_transformer()
 
 

@@ -1,0 +1,191 @@
+"""The kit finds what is broken, and says what it is: one plugin for each fault, and the words that must be said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import broken_methods as methods
+import broken_parts as parts
+import broken_training as training
+import pytest
+
+from harness import testing
+from harness.testing import (
+    AdapterKit,
+    ArchitectureKit,
+    AttentionKit,
+    CorpusKit,
+    HeadKit,
+    NormKit,
+    ObjectiveKit,
+    OptimizerKit,
+    PositionKit,
+    QuantizerKit,
+    RewardKit,
+    SamplerKit,
+    ScheduleKit,
+    SuiteKit,
+    TokenizerKit,
+    TrackerKit,
+)
+from harness_plugins.objective.clm.clm import CausalLanguageModelling
+from harness_plugins.tokenizer.bytes import Bytes
+
+LEAKS, DECODES = "test_places_see_what_they_may_and_nothing_else", "test_decoding_gives_what_the_whole_row_does"
+SEEDS = "test_the_seed_decides_and_nothing_else"
+
+
+def attention(module: type, test: str, *words: str, **options: Any) -> Any:
+    return broken(AttentionKit, parts.attention(module, **options), test, *words, name=module.__name__)
+
+
+def broken(kit: type, config: Any, test: str, *words: str, name: str | None = None) -> Any:
+    return pytest.param(kit, config, test, words, id=name or type(config).__name__)
+
+
+def named(config: type, **options: Any) -> Any:
+    return config(name=config.__name__, **options)
+
+
+def objective(method: type, test: str, *words: str) -> Any:
+    is_causal = issubclass(method, CausalLanguageModelling)
+    config = methods.causal(method) if is_causal else methods.masked(method)
+    return broken(ObjectiveKit, config, test, *words)
+
+
+def tokenizer(of: type, test: str, *words: str) -> Any:
+    config = type(of.__name__, (Bytes,), {"train": lambda self, texts: of()})(name=of.__name__)
+    return broken(TokenizerKit, config, test, *words)
+
+
+BROKEN = [
+    attention(parts.SeesOneTokenAhead, LEAKS, "leak under Causal", "place 5", "token of place 6"),
+    attention(parts.MaskOffByOne, LEAKS, "leak under Causal", "must not see"),
+    attention(parts.BlindToItsNeighbour, LEAKS, "Blindness under", "may see"),
+    attention(parts.SeesOtherDocuments, LEAKS, "leak under Causal & SameDocument"),
+    attention(parts.SeesPadding, LEAKS, "leak under Causal & NotBefore"),
+    attention(parts.TakesPrefixForCausal, LEAKS, "Blindness under Prefix"),
+    attention(parts.WindowTooWide, LEAKS, "leak under Causal:", window=3),
+    attention(parts.WindowTooNarrow, LEAKS, "Blindness under", "2 layers", window=3),
+    attention(parts.CacheThatForgets, DECODES, "Decoding under Causal", "from place 4 on"),
+    attention(parts.CacheOffByOne, DECODES, "Decoding under Causal", "from place 1 on"),
+    attention(parts.Mean, DECODES, "cannot decode", "no attribute 'start'"),
+    attention(parts.Mean, "test_the_module_has_what_a_transformer_calls", "Mean", "has no start(batch, length)"),
+    attention(parts.StuckGradient, "test_every_parameter_gets_a_gradient", "attention.values.weight gets no gradient"),
+    attention(parts.UnusedParameter, "test_every_parameter_gets_a_gradient", "attention.spare.weight gets no gradient"),
+    attention(parts.DependsOnOtherRows, "test_rows_do_not_depend_on_each_other", "depends on the rows beside it"),
+    attention(parts.BufferOnCpu, "test_on_the_meta_device_nothing_is_allocated", "attention.mask is on cpu"),
+    attention(parts.DrawsFromNumpy, SEEDS, "Built twice with one seed", "attention.shift differs"),
+    attention(parts.DropsInEvaluation, SEEDS, "Asked twice in eval mode"),
+    attention(parts.KeepsATensorUnsaved, "test_what_is_saved_is_all_there_is", "a tensor is not saved"),
+    attention(parts.HasNoRole, "test_every_parameter_has_a_role", "attention.temperature has no role"),
+    attention(parts.CountsItsCalls, "test_saving_memory_changes_no_gradient", "activation_checkpointing=blocks"),
+    broken(AttentionKit, named(parts.DividesWrongly), "test_heads_divide_or_are_refused", "heads=3", "width=16"),
+    broken(AttentionKit, named(parts.MiscountsFlops), "test_flops_are_as_declared", "declares", "FLOPs", "counts"),
+    broken(AttentionKit, named(parts.MiscountsParameters), "test_parameters_are_as_declared", "parameters", "has"),
+    broken(PositionKit, named(parts.IgnoresPositions), "test_padding_and_packing_change_nothing", "Padding counts"),
+    broken(HeadKit, parts.Upcasts(name="language_model"), "test_shapes_and_dtypes", "logits_BTV is torch.float32", "bfloat16"),
+    broken(NormKit, named(parts.ShrinksAllToNothing), "test_it_learns_by_heart", "does not learn", "nats"),
+    broken(
+        ArchitectureKit, parts.damaged(parts.scales_tokens_alone), "test_embeddings_do_what_their_tokens_do",
+        "embeddings_BTC gives other results", name="scales_tokens_alone",
+    ),
+    broken(
+        ArchitectureKit, parts.damaged(parts.widens), "test_shapes_and_dtypes", "(1, 1, 32) and not (1, 1, 16)",
+        name="widens",
+    ),
+    broken(ArchitectureKit, parts.damaged(parts.always_alike), SEEDS, "another seed", name="always_alike"),
+    objective(methods.CountsIgnoreWeights, "test_the_loss_is_what_a_slow_reference_says", "mlm", "a sum over a count"),
+    objective(methods.DrawsGlobally, "test_chance_comes_from_the_places_alone", "inputs_BT differs", "no other"),
+    objective(methods.DrawsByRow, "test_a_row_does_not_depend_on_others", "another order", "place alone"),
+    objective(methods.DrawsForTheBatch, "test_a_row_does_not_depend_on_others", "place"),
+    objective(methods.HidesTheEnd, "test_what_is_no_text_stays", "special token"),
+    objective(methods.ChoosesHalfAsMany, "test_rates_are_as_told", "The rate is 0.1", "not 0.3"),
+    objective(methods.GivesAMean, "test_micro_batches_add_up", "sum of clm adds up to"),
+    objective(methods.LosesTheLastPlace, "test_the_loss_is_what_a_slow_reference_says", "loss clm is"),
+    objective(methods.SeesAhead, "test_it_asks_for_what_it_says", "asks the body for Full"),
+    tokenizer(methods.Strips, "test_text_comes_back", "comes back as"),
+    tokenizer(methods.LosesHighBytes, "test_text_comes_back", "comes back as"),
+    tokenizer(methods.EndsEveryText, "test_text_comes_back", "end token, 256, stands in"),
+    tokenizer(methods.EncodesAllLower, "test_many_texts_are_encoded_as_each", "encode_all gives other tokens"),
+    broken(TokenizerKit, named(methods.LoadsAnother), "test_saved_and_loaded_it_is_the_same", "Loaded, it gives other"),
+    broken(CorpusKit, named(methods.AnotherOrderTheSecondTime), "test_documents_are_always_the_same", "second time"),
+    broken(CorpusKit, named(methods.CountsFromTheStart), "test_documents_are_always_the_same", "when they are read alone"),
+    broken(
+        CorpusKit, named(methods.HasNoNames), "test_documents_have_names_and_the_form_that_is_told", "0 has no name"
+    ),
+    broken(CorpusKit, named(methods.HashesByChance), "test_the_content_has_a_hash", "fingerprint is another one"),
+    broken(SamplerKit, named(methods.SamplesGlobally), "test_it_draws_possible_tokens_by_its_generator", "one generator"),
+    broken(SamplerKit, named(methods.SamplesAny), "test_it_draws_possible_tokens_by_its_generator", "impossible"),
+    broken(RewardKit, named(methods.DividesByLength), "test_it_says_the_same_finite_number_of_the_same", "finite number"),
+    broken(RewardKit, named(methods.RunsWhatItIsGiven), "test_it_says_the_same_finite_number_of_the_same", "has run"),
+    broken(SuiteKit, named(methods.AsksByChance), "test_it_asks_the_same_each_time", "numbers asks something else"),
+    broken(SuiteKit, named(methods.FingerprintByChance), "test_what_determines_it_is_told", "another one"),
+    broken(OptimizerKit, named(training.ForgetsState, lr=0.05), "test_resumed_it_ends_where_one_does_that_was_left_alone", "ends elsewhere"),
+    broken(OptimizerKit, named(training.DecaysBiases, lr=0.05), "test_only_roles_that_are_named_decay", "role gain do"),
+    broken(OptimizerKit, named(training.Climbs, lr=0.05), "test_it_leads_down", "not down"),
+    broken(OptimizerKit, named(training.LeavesGainsOut), "test_it_leads_down", "of.gain", "does not move"),
+    broken(OptimizerKit, named(training.ForgetsShares), "test_groups_keep_their_peak_rate", "peak_lr", "lr × rate"),
+    broken(ScheduleKit, named(training.AboveThePeak), "test_factors_are_shares_of_the_peak", "factor is 2", "0 to 1"),
+    broken(ScheduleKit, named(training.NeverAtThePeak), "test_factors_are_shares_of_the_peak", "never reached"),
+    broken(ScheduleKit, named(training.DividesByZero), "test_factors_are_shares_of_the_peak", "factor is nan"),
+    broken(AdapterKit, named(training.ActsAtFirst), "test_at_first_it_changes_nothing", "before it is trained"),
+    broken(AdapterKit, named(training.NamesHalf), "test_what_it_trains_is_named_and_counted", "parameters"),
+    broken(AdapterKit, named(training.MergesNothing), "test_merged_it_is_the_same", "Merged, the model computes"),
+    broken(QuantizerKit, named(training.ClaimsWhatItLeaves), "test_it_covers_what_it_says", "tokens.weight is quantized", "as it was"),
+    broken(QuantizerKit, named(training.RoundsWhatItLeaves), "test_it_covers_what_it_says", "tokens.weight is left", "changed"),
+    broken(QuantizerKit, named(training.LosesScales), "test_saved_and_loaded_it_computes_the_same", "computes something else"),
+    broken(QuantizerKit, named(training.RoundsTooMuch), "test_converted_it_computes_nearly_the_same", "on average"),
+    broken(TrackerKit, named(training.FailsOnText), "test_it_takes_every_row_and_leaves_the_run_as_it_is", "fails on the row"),
+    broken(TrackerKit, named(training.WritesIntoMetrics), "test_it_takes_every_row_and_leaves_the_run_as_it_is", "own file metrics.jsonl"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kit", "config", "test", "words"), BROKEN)
+def test_what_is_broken_is_found_and_named(kit: type, config: Any, test: str, words: tuple[str, ...]) -> None:
+    more = {"share": lambda self: 0.3} if kit is ObjectiveKit else {}
+    of_it = type("TestBroken", (kit,), {"config": config, **more})()
+    with pytest.raises(AssertionError) as failed:
+        getattr(of_it, test)()
+    said = str(failed.value)
+    assert "\n" not in said.strip() or "state_dict" in said, "one sentence"
+    for word in words:
+        assert word in said, said
+
+
+#: First-party plugins whose kit test is still to be written.
+MISSING: set[str] = set()
+
+KINDS = {
+    kit.removesuffix("Kit").lower(): getattr(testing, kit) for kit in testing.__all__
+}  # fmt: skip
+
+
+def test_every_first_party_plugin_of_a_kind_with_a_kit_has_a_kit_test() -> None:
+    from pathlib import Path
+
+    from harness.registry import registry
+
+    folder = Path(__file__).parents[1] / "plugins"
+    lacking = set()
+    for (kind, name), owners in registry().entries.items():
+        if kind not in KINDS or not owners[0].config.__module__.startswith("harness_plugins."):
+            continue
+        files = sorted((folder / kind).glob("test_kit_*.py"))
+        if not any(f'"{name}"' in file.read_text() for file in files):
+            lacking.add(f"{kind}={name}")
+    assert lacking == MISSING
+
+
+def test_the_kit_needs_no_pytest() -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "from harness.testing import ArchitectureKit\n"
+        "from harness.testing.architecture import leaks\n"
+        "from harness.testing.parts import in_transformer\n"
+        "assert leaks(in_transformer()) is None\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
