@@ -24,12 +24,14 @@ from harness.models.huggingface.gemma2 import GEMMA2
 from harness.models.huggingface.gpt2 import GPT2
 from harness.models.huggingface.gpt_neox import GPT_NEOX
 from harness.models.huggingface.llama import LLAMA
+from harness.models.huggingface.mamba2 import MAMBA2
 from harness.models.huggingface.mistral import MISTRAL
 from harness.models.huggingface.mixtral import MIXTRAL
 from harness.models.huggingface.mpt import MPT
 from harness.models.huggingface.phi3 import PHI3
 from harness.models.huggingface.qwen2 import QWEN2
 from harness.models.huggingface.roberta import ROBERTA
+from harness.models.huggingface.rwkv import RWKV
 from harness.models.huggingface.starcoder2 import STARCODER2
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ FAMILIES: dict[str, Family] = {
     "deberta-v2": DEBERTA_V2,
     "deepseek_v3": DEEPSEEK_V3,
     "deepseek_v2": DEEPSEEK_V2,
+    "mamba2": MAMBA2,
+    "rwkv": RWKV,
 }
 
 

@@ -30,7 +30,7 @@ class Mamba2Config(RecurrentConfig):
     bias: bool = option(False, "whether the projections have biases")
     convolution_bias: bool = option(True, "whether the short convolutions have biases")
     norm_epsilon: float = option(1e-5, "added to the mean square in the norm before the mixer's output", minimum=0.0)
-    chunk: int = option(64, "places that are compared two by two; the state is handed on between chunks", minimum=1)
+    chunk: int = option(32, "places that are compared two by two; the state is handed on between chunks", minimum=1)
 
     def check(self) -> None:
         if self.inner < 1 or self.inner % self.channels:

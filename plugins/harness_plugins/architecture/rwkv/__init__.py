@@ -31,6 +31,9 @@ class RWKVConfig(RecurrentConfig):
     def hidden_width(self) -> int:
         return self.hidden or 4 * self.width
 
+    def computes(self) -> dict[str, Any]:
+        return {**super().computes(), "hidden": self.hidden_width()}
+
     def mixers(self, layer: int) -> Mapping[str, Any]:
         from harness_plugins.architecture.rwkv.mixers import ChannelMix, TimeMix
 
