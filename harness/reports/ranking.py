@@ -1,15 +1,15 @@
 """Which conditions differ: differences of their means over seeds, with intervals, and the ranks that these allow.
 
 Lower values are better. Seeds are few, so how far they spread is pooled over the conditions: where conditions have
-the same seeds, that of their differences, as in a design of complete blocks (Fisher 1935, ch. 4); else that within
-each. A condition whose seeds spread more than the others' is judged by its own.
+the same seeds, that of their differences, as in a design of complete blocks (Fisher 1935, ch. 4); else that of seeds
+as well. A condition whose seeds spread more than the others' is judged by its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,12 +48,12 @@ class Arm:
 
 @dataclass(frozen=True)
 class Noise:
-    """What seeds alone change. single: standard deviation of one value within a condition, and its degrees of freedom;
-    paired: of one value beside others of the same seed, by the seeds; None where nothing tells it. loud: conditions
-    that are left out of both."""
+    """What seeds change, as standard deviations of one value, with their degrees of freedom. within: beside other
+    conditions of the same seed; between: of what a seed does to all conditions, from above, since it holds a part of
+    the first. None where nothing tells it. loud: conditions that are left out of both."""
 
-    single: Error | None
-    paired: dict[frozenset[Any], Error] = field(default_factory=dict)
+    within: Error | None
+    between: Error | None
     loud: frozenset[str] = frozenset()
 
 
@@ -88,23 +88,22 @@ class Gap:
 
 
 def noise_of(arms: Sequence[Arm]) -> Noise:
+    """Two conditions of the same seeds share what these do to both, and so do their variances: however many conditions
+    there are, what a seed does to all is known from a few seeds only."""
     loud = _loud(arms)
-    quiet = [arm for arm in arms if arm.name not in loud and arm.freedom]
-    freedom = sum(arm.freedom for arm in quiet)
-    squares = sum(arm.freedom * arm.variance for arm in quiet)
-    single = (math.sqrt(squares / freedom), freedom) if freedom else None
     blocks: dict[frozenset[Any], list[Arm]] = {}
-    for arm in quiet:
-        blocks.setdefault(frozenset(arm.values), []).append(arm)
-    return Noise(single, {seeds: _residual(own) for seeds, own in blocks.items() if len(own) > 1}, loud)
+    for arm in arms:
+        if arm.name not in loud and arm.freedom:
+            blocks.setdefault(frozenset(arm.values), []).append(arm)
+    tables = [np.array([[arm.values[seed] for seed in own[0].values] for arm in own]) for own in blocks.values()]
+    left = [values_CS - values_CS.mean(0) - values_CS.mean(1, keepdims=True) + values_CS.mean() for values_CS in tables]
+    freedom = sum((len(values_CS) - 1) * (values_CS.shape[1] - 1) for values_CS in tables)
+    of_seeds = [values_CS.mean(0) - values_CS.mean() for values_CS in tables]
+    return Noise(_pooled(left, freedom), _pooled(of_seeds, sum(len(means_S) - 1 for means_S in of_seeds)), loud)
 
 
-def _residual(arms: Sequence[Arm]) -> Error:
-    """What is left of conditions × seeds without the means of either."""
-    values_CS = np.array([[arm.values[seed] for seed in arms[0].values] for arm in arms])
-    left_CS = values_CS - values_CS.mean(0) - values_CS.mean(1, keepdims=True) + values_CS.mean()
-    freedom = (values_CS.shape[0] - 1) * (values_CS.shape[1] - 1)
-    return math.sqrt(float((left_CS**2).sum()) / freedom), freedom
+def _pooled(residuals: Sequence[np.ndarray], freedom: int) -> Error | None:
+    return (math.sqrt(sum(float((left**2).sum()) for left in residuals) / freedom), freedom) if freedom else None
 
 
 def _loud(arms: Sequence[Arm]) -> frozenset[str]:
@@ -153,16 +152,14 @@ def _over_samples(pulls_S: np.ndarray | None) -> tuple[Error, ...]:
 
 def _over_seeds(a: Arm, b: Arm, noise: Noise) -> list[Error]:
     """Of the difference of two means over seeds."""
-    seeds = frozenset(a.values)
-    if seeds == frozenset(b.values) and seeds in noise.paired and not {a.name, b.name} & noise.loud:
-        deviation, freedom = noise.paired[seeds]
-        return [(deviation * math.sqrt(2 / len(seeds)), freedom)]
     own = [arm for arm in (a, b) if arm.name in noise.loud]
     pooled = [arm for arm in (a, b) if arm.name not in noise.loud]
+    paired = not own and a.values.keys() == b.values.keys()
+    share = math.sqrt(sum(1 / len(arm.values) for arm in pooled))
     errors = [(math.sqrt(arm.variance / len(arm.values)), arm.freedom) for arm in own]
-    if pooled and noise.single:
-        deviation, freedom = noise.single
-        errors.append((deviation * math.sqrt(sum(1 / len(arm.values) for arm in pooled)), freedom))
+    for error in [noise.within] if paired else [noise.within, noise.between]:
+        if error and pooled:
+            errors.append((error[0] * share, error[1]))
     return errors
 
 

@@ -83,13 +83,13 @@ def _meaning(one: Compared) -> str:
     rung, count = one.top, len(one.top.arms) - 1
     held = f"Intervals hold together for the {count} comparisons of a rung at {CONFIDENCE:.0%} (Bonferroni)"
     seeds = len(rung.reference.values)
-    if rung.noise.single is None:
+    if rung.noise.between is None:
         return (
             f"{held}. There is one seed for each condition: they say nothing of how another training would have come "
             "out."
         )
-    own = rung.noise.paired.get(frozenset(rung.reference.values))
-    deviation, freedom = own or rung.noise.single
+    own = rung.noise.within
+    deviation, freedom = own or rung.noise.between
     paired = "differences of equal seeds" if own else "values within a condition"
     samples = (
         "and of the same documents, paired one by one" if one.measure.task else "and nothing of other held-out data"

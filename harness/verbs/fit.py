@@ -41,10 +41,11 @@ def _points(source: str, studies: str) -> Sequence[Point]:
     from harness.rundir import RunDir
     from harness.studies.study import kept, points_of, why_no_points
 
-    runs = [RunDir(Path(run)) for run in kept(source, studies)["runs"]]
+    study = kept(source, studies)
+    runs = [RunDir(Path(run)) for run in study["runs"]]
     if said := why_no_points(runs):
         raise UserError(f"{said} `harness report {source}` has their scores.")
-    return points_of(runs)
+    return points_of(runs, study["conditions"])
 
 
 def _show(finding: Finding, as_json: bool) -> None:

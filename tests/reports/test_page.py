@@ -293,6 +293,16 @@ def test_losses_stand_with_what_they_are_told_in(study, tmp_path):
         assert "(nats per answer token)" in (path.parent / "figures" / f"{name}.svg").read_text()
 
 
+def test_what_was_varied_and_which_suite_asked_stand_beside_runs_and_scores(study, tmp_path):
+    report = study()
+    report.varied = {run["id"]: f"alibi seed={i}" for i, run in enumerate(report.runs)}
+    page = write(report, tmp_path).read_text()
+    runs, scores = page[page.index('id="runs"') :].split("<details>")[:2]
+    assert all(f"<td>alibi seed={i}</td>" in runs for i in range(len(report.runs)))
+    assert "<th>varied</th>" in scores
+    assert scores.count("<td>offline</td>") == len(report.scores)
+
+
 def test_unlike_losses_are_neither_drawn_together_nor_ranked(study, tmp_path):
     report = study(findings=[])
     for run in report.runs[:6]:

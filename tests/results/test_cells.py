@@ -23,6 +23,20 @@ def test_seeds_are_averaged_and_their_noise_is_pooled():
     assert noise.nats == pytest.approx(math.sqrt((2 * 0.1**2 + 2 * 0.2**2) / 2))
 
 
+def test_what_conditions_differ_by_is_no_seed_noise():
+    losses = {"rotary": (3.0, 3.2), "alibi": (4.0, 4.2)}
+    points = [
+        Point(1, 10, loss, seed=seed, run=f"{name}{seed}", condition=name)
+        for name, both in losses.items()
+        for seed, loss in enumerate(both)
+    ]
+    noise = seed_noise(points)
+    assert (noise.nats, noise.freedom) == (pytest.approx(math.sqrt(2 * 0.1**2)), 2)
+    first, last = remarks(points, [], noise)
+    assert first.startswith("The runs are of 2 conditions, and this law is that of their mean.")
+    assert "Seeds alone move the loss by 0.141 nats (standard deviation, 2 d.f., within the 2 conditions)" in last
+
+
 def test_without_seeds_there_is_no_estimate_of_noise():
     assert seed_noise([Point(1, 10, 3.0), Point(2, 10, 2.0)]) is None
     assert "no estimate of seed noise" in remarks([], [], None)[0]

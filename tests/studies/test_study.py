@@ -9,6 +9,7 @@ import pytest
 from harness.cli import main
 from harness.files import write_json
 from harness.rundir import RunDir
+from harness.studies.report import write_report
 from harness.studies.study import points_of
 
 
@@ -79,6 +80,16 @@ def test_a_wider_axis_trains_only_what_is_new(here, capsys):
 def test_an_override_takes_an_axis_place(here, capsys):
     assert main(["study", "mine.yaml", "scale.width=16"]) == 0
     assert "2 runs: 2 to reuse." in capsys.readouterr().err
+
+
+def test_scores_that_the_study_did_not_ask_for_are_named_and_not_shown(here):
+    run = next(iter(runs(here).values()))
+    of_another = {**run.scores()[0], "suite": "other", "task": "elsewhere", "settings": "0123"}
+    run.add_scores([of_another])
+    path, _ = write_report("mine", "studies")
+    page = path.read_text()
+    assert "elsewhere" not in page
+    assert "scores that this study did not ask for, of the suites other" in page
 
 
 def test_a_failed_run_is_told_and_the_report_is_made_of_the_others(here, capsys):
