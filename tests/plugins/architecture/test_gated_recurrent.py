@@ -158,8 +158,10 @@ def test_at_the_start_an_lstm_keeps_what_it_remembers(kind):
 
 
 @torch.no_grad()
-def test_layers_start_with_the_spread_of_pytorchs_own(kind):
-    cell = build(kind, width=128).body.layers()[0].cell
-    fresh = getattr(torch.nn, kind.upper())(128, 128)
-    for name in ("weight_ih_l0", "weight_hh_l0"):
-        assert getattr(cell, name).std().item() == pytest.approx(getattr(fresh, name).std().item(), rel=0.03)
+def test_embeddings_and_layers_start_with_their_own_spread(kind):
+    """Embeddings of unit variance, and matrices that keep it; all else as init_std says."""
+    model = build(kind, width=128, hidden=256, head={"name": "language_model", "tied": False})
+    cell = model.body.layers()[1].cell
+    found = [model.body.tokens.weight, cell.weight_ih_l0, cell.weight_hh_l0, model.body.projection.weight]
+    spread = [tensor.std().item() for tensor in (*found, model.heads["language_model"].weight)]
+    assert spread == pytest.approx([1, 1 / 16, 1 / 16, 0.5, 0.5], rel=0.03)

@@ -36,10 +36,12 @@ class GatedRecurrentConfig(ArchitectureConfig):
     dropout: float = option(
         0.0, "share of the channels dropped in training before each layer and after the last", minimum=0.0, maximum=1.0
     )
+    embedding_std: float = option(
+        1.0, "standard deviation of the embeddings at the start: no norm follows them", minimum=0.0
+    )
     init_std: float = option(
-        0.05, "standard deviation of embeddings and projection at the start; that of the layers is 1/√(3 × hidden)",
-        minimum=0.0,
-    )  # fmt: skip
+        0.05, "standard deviation at the start of other matrices; that of the layers' own is 1/√hidden", minimum=0.0
+    )
 
     @property
     def channels(self) -> int:

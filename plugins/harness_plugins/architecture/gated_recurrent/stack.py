@@ -88,7 +88,7 @@ class Layer(nn.Module):
         super().__init__()
         kind = Lstm if isinstance(config, LstmConfig) else Gru
         self.cell = kind(given, config.channels, batch_first=True)
-        std = (3 * config.channels) ** -0.5  # that of PyTorch's U(−1/√hidden, 1/√hidden)
+        std = config.channels**-0.5
         self.cell.starts = {"weight_ih_l0": std, "weight_hh_l0": std}  # type: ignore[assignment]
         self.dropout = nn.Dropout(config.dropout)
 
@@ -117,6 +117,7 @@ class Stack(nn.Module):
         super().__init__()
         self.config = config
         self.tokens = nn.Embedding(vocabulary, config.width)
+        self.tokens.starts = {"weight": config.embedding_std}  # type: ignore[assignment]
         self.blocks = nn.ModuleList(
             Layer(config, config.channels if above else config.width) for above in range(config.layers)
         )
@@ -167,8 +168,7 @@ class Stack(nn.Module):
 
     @torch.no_grad()
     def initialise(self, model: nn.Module) -> None:
-        """N(0, init_std) for embeddings and projection, 1/√(3 × hidden) in the layers; biases zero but the forget
-        gates'."""
+        """N(0, 1/√hidden) for the matrices of the layers, init_std for others; biases zero but the forget gates'."""
         normal(model, self.config.init_std)
         if isinstance(self.config, LstmConfig):
             for layer in self.layers():  # PyTorch's order of gates: input, forget, cell, output
