@@ -139,7 +139,10 @@ def numbered_documents(visibility: Visibility, places: int, device: torch.device
     """documents_BT for attentions that tell documents apart and nothing finer: those of `SameDocument`, in which each
     place that `NotBefore` hides is a document of its own, below 0. None: all places are of one document."""
     same, after = visibility.get(SameDocument), visibility.get(NotBefore)
-    documents_BT = same.documents_BT if isinstance(same, SameDocument) else None
+    documents_BT = None
+    if isinstance(same, SameDocument):
+        assert same.documents_BT is not None
+        documents_BT = same.documents_BT[:, :places]
     if not isinstance(after, NotBefore):
         return documents_BT
     assert after.starts_B is not None

@@ -66,7 +66,7 @@ class BlockSparse(Heads):
         )
         mixed_BNHSD = mixed_XHSD.unflatten(0, (rows, number))
         mixed_BHTD = mixed_BNHSD.transpose(1, 2).reshape(rows, heads, number * block, channels)[:, :, :places]
-        if seen.wide_B1GT is None or not first:
+        if seen.wide_B1GT is None:
             return mixed_BHTD
         wide_BHGD = self._attend(queries_BHTD[:, :, :first], keys_BHTD, values_BHTD, seen.wide_B1GT)
         return torch.cat((wide_BHGD, mixed_BHTD[:, :, first:]), dim=2)

@@ -31,7 +31,8 @@ class Blocks(NamedTuple):
     are turned by it, so that they begin with their first place: turned_BT, where each place is found, and back_BT.
 
     blocks_X: N · M numbers of blocks. mask_BN1SK: what each place sees of the global places and of these blocks; B may
-    be 1. wide_B1GT: what the global places see; None under `Causal`, where nothing before them is left out.
+    be 1. wide_B1GT: what the global places see; None where there are none, and under `Causal`, where nothing
+    before them is left out.
     """
 
     blocks_X: torch.Tensor
@@ -74,7 +75,7 @@ def _blocks(view: View, pattern: Pattern) -> Blocks:
     allowed = _allowed(query_NS[:, :, None], key_NK[:, None, :], causal, documents_BT) & (key_NK < places)[:, None]
     mask = once_NK[:, None] & (allowed | (query_NS[:, :, None] == key_NK[:, None]))
     wide_B1GT = None
-    if not causal:
+    if first and not causal:
         place_T = torch.arange(places, device=device)
         wide = _allowed(place_T[:first, None], place_T[None], causal, documents_BT)
         wide_B1GT = wide.reshape(-1, 1, first, places)
