@@ -45,7 +45,9 @@ def recompute(model: Any, mode: str) -> None:
         return
     kept = {"context_fn": partial(create_selective_checkpoint_contexts, KEPT)} if mode == "selective" else {}
     for block in blocks(model):
-        block.forward = _again(block.forward, kept)
+        # PyTorch's recurrent cells change results of matrix products in place, unseen: none can be kept.
+        is_cell = any(isinstance(module, nn.RNNBase) for module in block.modules())
+        block.forward = _again(block.forward, {} if is_cell else kept)
 
 
 def _again(forward: Callable[..., Any], kept: dict[str, Any]) -> Callable[..., Any]:

@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
-from harness.interfaces.architecture import ArchitectureConfig
+from harness.interfaces.architecture import ENCODER_DECODER, ArchitectureConfig
 from harness.interfaces.visibility import Causal, Condition, Full, NotBefore, SameDocument, Visibility
 from harness.models.model import Model
 from harness.testing.models import (
     PLACES,
+    READ,
     ROWS,
     VOCABULARY,
+    ask,
     build,
     far,
     hidden,
@@ -54,7 +56,22 @@ def leaks(
     else:
         asked = {_name(visibility): Visibility() & visibility}
     own = limits_of(config) if limits is None else limits
-    return next((fault for name, of in asked.items() if (fault := _leak(model, name, of, own))), None)
+    for name, of in asked.items():
+        if fault := _leak(model, name, of, own):
+            return fault
+    return _unread(model, simplest(config)) if config.topology() == ENCODER_DECODER else None
+
+
+@torch.no_grad()
+def _unread(model: Model, visibility: Condition) -> str | None:
+    """Of an encoder–decoder: whether all places see all that is read."""
+    inputs_BT, plain_BS, each = tokens(1).expand(READ, -1), tokens(1, READ).expand(READ, -1), torch.arange(READ)
+    changed_BS = plain_BS.clone()
+    changed_BS[each, each] = (changed_BS[each, each] + VOCABULARY // 2) % VOCABULARY
+    moved_BT = far(*(hidden(model, inputs_BT, visibility, source_BS=read_BS) for read_BS in (changed_BS, plain_BS)))
+    for row, place in torch.nonzero(~(moved_BT > NOTHING)).tolist():
+        return f"Place {place} does not move when token {row} of what the encoder reads is changed."
+    return None
 
 
 def _name(visibility: Visibility | Condition) -> str:
@@ -95,7 +112,7 @@ def misshapen(config: ArchitectureConfig) -> str | None:
     for dtype in (torch.float32, torch.bfloat16):
         model.to(dtype)
         for rows, places in ((1, 1), (ROWS, PLACES)):
-            output = model.body(tokens(rows, places), visibility=visibility)
+            output = ask(model, tokens(rows, places), visibility)
             of, expected = output.hidden_BTC, (rows, places, table_VC.shape[1])
             if tuple(of.shape) != expected:
                 return f"hidden_BTC has shape {tuple(of.shape)} and not {expected}, (rows, places, width)."
@@ -117,7 +134,7 @@ def embeds_otherwise(config: ArchitectureConfig) -> str | None:
     """Whether rows of the token table do what their tokens do."""
     model, inputs_BT, visibility = stirred(config), tokens(), simplest(config)
     embeddings_BTC = model.body.embedding_VC[inputs_BT]
-    given = model.body(embeddings_BTC=embeddings_BTC, visibility=visibility).hidden_BTC
+    given = ask(model, None, visibility, embeddings_BTC=embeddings_BTC).hidden_BTC
     off = far(given, hidden(model, inputs_BT, visibility)).max()
     return None if off <= ROUNDING else f"embeddings_BTC gives other results than their tokens, by {off:.1e}."
 
@@ -226,7 +243,7 @@ def _decoded(model: Model, inputs_BT: torch.Tensor, visibility: Visibility, posi
     for size in pieces:
         here = slice(at, at + size)
         own = None if positions_BT is None else positions_BT[:, here]
-        output = model.body(inputs_BT[:, here], visibility=visibility, positions_BT=own, state=state)
+        output = ask(model, inputs_BT[:, here], visibility, positions_BT=own, state=state)
         state, at = output.state, at + size
         found.append(output.hidden_BTC)
     return torch.cat(found, dim=1)

@@ -100,10 +100,10 @@ class AttentionKit(PartKit):
     kind = "attention"
 
     def test_the_module_has_what_a_transformer_calls(self) -> None:
-        sound(parts.incomplete(self.config))
+        sound(parts.incomplete(self.architecture()))
 
     def test_heads_divide_or_are_refused(self) -> None:
-        sound(parts.divides_wrongly(self.config))
+        sound(parts.divides_wrongly(self.architecture()))
 
 
 class PositionKit(PartKit):

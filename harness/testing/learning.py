@@ -11,7 +11,7 @@ from torch import nn
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.interfaces.visibility import Full
 from harness.models.blocks import compile_blocks, recompute
-from harness.testing.architecture import OTHER_SHAPES, ROUNDING
+from harness.testing.architecture import OTHER_SHAPES
 from harness.testing.models import PLACES, VOCABULARY, build, far, gradients, hidden, simplest, stirred, tokens
 
 
@@ -34,8 +34,9 @@ def recomputes_otherwise(config: ArchitectureConfig) -> str | None:
         model = stirred(config)
         recompute(model, mode)
         for name, gradient in gradients(model, tokens(), visibility).items():
-            if far(gradient.flatten(), expected[name].flatten()) > ROUNDING:
-                return f"With activation_checkpointing={mode} the gradient of {name} is another one."
+            off = far(gradient.flatten(), expected[name].flatten())
+            if off > OTHER_SHAPES:
+                return f"With activation_checkpointing={mode} the gradient of {name} is another one, by {off:.1e}."
     return None
 
 
@@ -48,7 +49,7 @@ def compiles_otherwise(config: ArchitectureConfig) -> str | None:
     return None if off <= OTHER_SHAPES else f"Compiled, it computes something else, by {off:.1e}."
 
 
-def learns_nothing(config: ArchitectureConfig, steps: int = 60, lr: float = 0.02) -> str | None:
+def learns_nothing(config: ArchitectureConfig, steps: int = 200, lr: float = 0.02) -> str | None:
     """Whether it learns eight random sequences by heart, as every model of any use does."""
     if "language_model" not in config.heads():
         return None
@@ -58,18 +59,16 @@ def learns_nothing(config: ArchitectureConfig, steps: int = 60, lr: float = 0.02
         hides_T = torch.arange(PLACES) % 3 == 1
         shown_BT, targets_BT = inputs_BT.masked_fill(hides_T, 0), inputs_BT.masked_fill(~hides_T, -100)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    losses = []
+    uniform, loss = math.log(VOCABULARY), torch.tensor(math.inf)
     for _ in range(steps):
-        logits_BTV = model.logits(shown_BT, visibility=visibility)
+        logits_BTV = model.heads["language_model"](hidden(model, shown_BT, visibility))
         loss = nn.functional.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-    uniform = math.log(VOCABULARY)
-    if losses[-1] < uniform / 2:
-        return None
+        if loss < uniform / 2:
+            return None
     return (
-        f"It does not learn eight sequences by heart: after {steps} steps the loss is {losses[-1]:.2f} nats, where "
+        f"It does not learn eight sequences by heart: after {steps} steps the loss is {loss:.2f} nats, where "
         f"guessing costs {uniform:.2f}."
     )

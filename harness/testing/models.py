@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.interfaces.architecture import ArchitectureConfig
+from harness.interfaces.architecture import ENCODER_DECODER, ArchitectureConfig, Output
 from harness.interfaces.visibility import Causal, Condition, Full, Visibility
 from harness.models.model import Model
 from harness.models.roles import roles
 
-#: Tokens, rows and places of what a model is asked.
-VOCABULARY, ROWS, PLACES = 40, 4, 11
+#: Tokens, rows and places of what a model is asked, and places of what an encoder reads.
+VOCABULARY, ROWS, PLACES, READ = 40, 4, 11, 7
 
 
 def build(config: ArchitectureConfig, seed: int = 0) -> Model:
@@ -53,9 +53,21 @@ def simplest(config: ArchitectureConfig) -> Condition:
     return Causal() if Causal in config.visibilities else Full()
 
 
+def ask(model: Model, inputs_BT: torch.Tensor | None, visibility: Visibility | Condition, **more: Any) -> Output:
+    """What the body makes of the inputs; of an encoder–decoder, where all rows read the same text, if no other is
+    given by `source_BS`."""
+    source_BS = more.pop("source_BS", None)
+    if model.topology == ENCODER_DECODER:
+        if source_BS is None:
+            rows = len(more["embeddings_BTC"] if inputs_BT is None else inputs_BT)
+            source_BS = tokens(1, READ, seed=1).expand(rows, -1)
+        more["context"] = model.body.encode(source_BS, visibility=Full()).hidden_BTC  # type: ignore[attr-defined]
+    return model.body(inputs_BT, visibility=visibility, **more)
+
+
 def hidden(model: Model, inputs_BT: torch.Tensor, visibility: Visibility | Condition, **more: Any) -> torch.Tensor:
     """hidden_BTC."""
-    return model.body(inputs_BT, visibility=visibility, **more).hidden_BTC
+    return ask(model, inputs_BT, visibility, **more).hidden_BTC
 
 
 def far(found: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
@@ -67,7 +79,7 @@ def far(found: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
 def outputs(model: Model, inputs_BT: torch.Tensor, visibility: Visibility | Condition) -> torch.Tensor:
     """A number that every part of the model has a share in: all heads' results, each times a number of its own, and the
     auxiliary losses."""
-    output = model.body(inputs_BT, visibility=visibility)
+    output = ask(model, inputs_BT, visibility)
     made = [tensor for head in model.heads.values() for tensor in _tensors(head(output.hidden_BTC))]
     generator = torch.Generator().manual_seed(0)
     shares = [(tensor.float() * torch.randn(tensor.shape, generator=generator)).mean() for tensor in made]

@@ -7,8 +7,6 @@ from typing import Any
 
 from harness.config import ConfigError, plugin_config
 from harness.interfaces.architecture import ArchitectureConfig
-from harness.interfaces.parts import AttentionConfig
-from harness.models.position import Position
 from harness.testing.models import build, hidden, simplest, tokens
 
 WIDTH, LAYERS, HEADS = 16, 2, 2
@@ -38,31 +36,34 @@ CALLED = {
 }
 
 
-def incomplete(config: AttentionConfig) -> str | None:
-    """Whether the module of an attention lacks what a transformer calls, which would be found when it is needed."""
-    module = config.build(WIDTH, Position())
+def incomplete(whole: ArchitectureConfig) -> str | None:
+    """Whether the module of a transformer's attention lacks what is called of it, which would be found when it is
+    needed."""
+    module = build(whole).body.layers()[-1].attention  # type: ignore[attr-defined]
     for name, told in CALLED.items():
         if not callable(getattr(module, name, None)):
             return f"{type(module).__name__}, the module of an attention, has no {told}."
     return None
 
 
-def divides_wrongly(config: AttentionConfig, most: int = 6) -> str | None:
-    """Whether every number of heads either computes or is refused by a ConfigError of `head_width` or of the Config
-    itself, before anything is built."""
+def divides_wrongly(whole: ArchitectureConfig, most: int = 6) -> str | None:
+    """Whether every number of heads either computes or is refused by a ConfigError of the attention's `head_width` or
+    of a Config's `check`, before anything is built. With its position and without, since some refuse widths of heads,
+    too."""
     for heads in range(1, most):
-        try:
-            changed = replace(config, heads=heads)
-            changed.check()
-            changed.head_width(WIDTH)
-            whole = in_transformer(attention=changed, position="none")
-        except ConfigError:
-            continue
-        try:
-            hidden(build(whole), tokens(), simplest(whole))
-        except Exception as error:
-            return (
-                f"heads={heads} does not fit width={WIDTH}, and head_width raises no ConfigError that says so; the "
-                f"model fails when it is built or asked: {type(error).__name__}: {error}"
-            )
+        for position in (whole.position, plugin_config("position", "none", "position")):  # type: ignore[attr-defined]
+            try:
+                attention = replace(whole.attention, heads=heads)  # type: ignore[attr-defined]
+                attention.check()
+                changed = replace(whole, attention=attention, position=position)  # type: ignore[call-arg]
+                changed.check()
+            except ConfigError:
+                continue
+            try:
+                hidden(build(changed), tokens(), simplest(changed))
+            except Exception as error:
+                return (
+                    f"heads={heads} does not fit width={WIDTH}, and head_width raises no ConfigError that says so; the "
+                    f"model fails when it is built or asked: {type(error).__name__}: {error}"
+                )
     return None

@@ -31,3 +31,11 @@ class TestSft(ObjectiveKit):
 
 class TestSftUnpacked(ObjectiveKit):
     config = plugin_config("objective", {"name": "sft", "packing": False}, "objective")
+
+
+class TestPrefix(ObjectiveKit):
+    config = plugin_config("objective", "prefix", "objective")
+
+
+class TestSpan(ObjectiveKit):
+    config = plugin_config("objective", "span", "objective")

@@ -2,6 +2,7 @@
 
 from harness.config import plugin_config
 from harness.testing import PositionKit
+from harness.testing.parts import in_transformer
 
 
 class TestAlibi(PositionKit):
@@ -26,3 +27,10 @@ class TestRotary(PositionKit):
 
 class TestSinusoidal(PositionKit):
     config = plugin_config("position", "sinusoidal", "position")
+
+
+class TestDisentangled(PositionKit):
+    config = plugin_config("position", "disentangled", "position")
+
+    def architecture(self):
+        return in_transformer(position=self.config, attention={"name": "disentangled", "heads": 2})
