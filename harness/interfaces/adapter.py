@@ -17,13 +17,13 @@ class AdapterCounts:
     """What an adapter adds. parameters: those that are trained. activations: numbers kept for each token until the
     backward pass; products: those of them that are results of its matrix products, and what those add to the model's
     own. flops: of the forward pass for each token; reads: those of its products with what a module reads, by the name
-    of each module whose result it changes."""
+    of each module whose result it changes. What stands within experts counts for the share of places that they see."""
 
     parameters: int
     activations: int
     products: int
-    flops: int
-    reads: Mapping[str, int]
+    flops: float
+    reads: Mapping[str, float]
 
 
 @dataclass(kw_only=True)

@@ -154,9 +154,9 @@ class AttentionConfig(PluginConfig):
         raise NotImplementedError
 
     def build_cross(self, width: int) -> Any:
-        """Where it `crosses`: a module, (hidden_BTC, context_BSC, seen, state) → (hidden_BTC, state). context_BSC: hidden
-        states of the other text, which has no positions here; seen: as `View.cross` makes it; its ``start()`` makes an
-        empty decoding state, which keeps what was made of the text."""
+        """Where it `crosses`: a module, (hidden_BTC, context_BSC, seen, state) → (hidden_BTC, state). context_BSC:
+        hidden states of the other text, which has no positions here; seen: as `View.cross` makes it; its ``start()``
+        makes an empty decoding state, which keeps what was made of the text."""
         raise NotImplementedError
 
 
@@ -170,8 +170,9 @@ class FeedforwardConfig(PluginConfig):
     and the count that it is divided by).
 
     A module in it that shares places out to experts has ``load_E``: None, or what it adds the number of places that
-    each expert was given to (`harness.models.load`). Where something in it ``learns`` without a gradient, the loop calls
-    ``learn(seen)`` after each optimizer step (`harness.models.learners`).
+    each expert was given to (`harness.models.load`). One that gives a child some of the places only names the share
+    that it sees on average in ``given: dict[str, float]``, by the child's name. Where something in it ``learns``
+    without a gradient, the loop calls ``learn(seen)`` after each optimizer step (`harness.models.learners`).
     """
 
     def computes(self, width: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""How many places each expert of a model is given."""
+"""How many places each expert of a model is given, and how many it is given on average."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,13 @@ from torch import nn
 def routers(model: nn.Module) -> dict[str, Any]:
     """The modules that share places out to experts, by name: those that have ``load_E``."""
     return {name: module for name, module in model.named_modules() if hasattr(module, "load_E")}
+
+
+def given(model: nn.Module, name: str) -> float:
+    """The share of all places that a module of the model sees, on average: 1, but less within experts."""
+    path = name.split(".")
+    above = (model.get_submodule(".".join(path[:depth])) for depth in range(len(path)))
+    return math.prod(getattr(module, "given", {}).get(child, 1.0) for module, child in zip(above, path, strict=True))
 
 
 class Load:

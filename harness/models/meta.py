@@ -45,7 +45,7 @@ def training_flops_on_meta(model: Model, sequence_length: int, adapter: AdapterC
     adapter: what is trained instead of all parameters. Its library is not asked: where it stands, a number stands that
     needs a gradient, and its own products are added, three times each but those that read what needs none.
     """
-    spared: list[int] = []
+    spared: list[float] = []
     if adapter is not None:
         model.requires_grad_(False)
         for name, reading in adapter.reads.items():
@@ -53,11 +53,13 @@ def training_flops_on_meta(model: Model, sequence_length: int, adapter: AdapterC
     inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
         model.logits(inputs_BT, head=next(iter(model.heads))).sum().backward()
-    beside = 3 * adapter.flops - sum(spared) if adapter else 0
+    beside = round(3 * adapter.flops - sum(spared)) if adapter else 0
     return counter.get_total_flops() // sequence_length + beside
 
 
-def _as_adapted(reading: int, spared: list[int], module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+def _as_adapted(
+    reading: float, spared: list[float], module: nn.Module, inputs: Any, output: torch.Tensor
+) -> torch.Tensor:
     if not inputs[0].requires_grad:
         spared.append(reading)
     return output + torch.zeros((), device="meta", requires_grad=True)

@@ -42,6 +42,7 @@ def part(model: Account, name: str) -> int:
     [
         LORA,
         [*LORA, "adapter.dropout=0.1"],
+        [*LORA, "architecture/feedforward=mixture_of_experts"],
         [*LORA, "adapter.targets=[body.blocks.1.*]"],
         [*LORA, "optimizer.frozen=['*.lora_B.*']"],
         ["optimizer.frozen=['body.blocks.*']"],

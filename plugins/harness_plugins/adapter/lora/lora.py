@@ -16,6 +16,7 @@ from harness.config import ConfigError
 from harness.errors import suggest
 from harness.interfaces.adapter import AdapterCounts
 from harness.models.blocks import blocks
+from harness.models.load import given
 from harness_plugins.adapter.lora import LoraConfig
 
 #: The name that peft puts into those of the adapter's parameters.
@@ -61,15 +62,16 @@ def _matches(name: str, pattern: str) -> bool:
 def counts(config: LoraConfig, model: nn.Module) -> AdapterCounts:
     """Kept are A's results and, where there is dropout, what A sees and which of it was dropped."""
     found = targets(config, model)
-    shapes = [(module.in_features, module.out_features) for module in found.values()]
-    parameters = config.rank * sum(inside + out for inside, out in shapes)
-    ranks, seen = config.rank * len(shapes), sum(inside for inside, _ in shapes)
+    rank, share = config.rank, {name: given(model, name) for name in found}
+    ranks = sum(share[name] * rank for name in found)
+    seen, made = (sum(share[name] * getattr(module, channels) for name, module in found.items())
+                  for channels in ("in_features", "out_features"))  # fmt: skip
     return AdapterCounts(
-        parameters=parameters,
-        activations=ranks + (2 * seen if config.dropout else 0),
-        products=ranks + sum(out for _, out in shapes),
-        flops=2 * parameters,
-        reads={name: 2 * config.rank * module.in_features for name, module in found.items()},
+        parameters=rank * sum(module.in_features + module.out_features for module in found.values()),
+        activations=round(ranks + (2 * seen if config.dropout else 0)),
+        products=round(ranks + made),
+        flops=2 * rank * (seen + made),
+        reads={name: 2 * rank * share[name] * module.in_features for name, module in found.items()},
     )
 
 

@@ -106,6 +106,7 @@ class MixtureOfExperts(nn.Module):
         self.router = Router(config, width)
         self.experts = nn.ModuleList(config.expert.build(width) for _ in range(config.experts))
         self.shared = config.shared.build(width) if config.shared else None
+        self.given = {"experts": config.top_k / config.experts}
 
     @torch.compiler.disable(reason="how many tokens an expert is given is known only then")  # type: ignore[untyped-decorator]
     def forward(self, hidden_BTC: torch.Tensor) -> tuple[torch.Tensor, Losses]:
