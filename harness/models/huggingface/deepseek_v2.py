@@ -38,11 +38,11 @@ def _groups(theirs: Mapping[str, Any]) -> dict[str, Any]:
 def _config(ours: Any) -> dict[str, Any]:
     same = deepseek_v3.config(ours)
     own = {"model_type": "deepseek_v2", "architectures": ["DeepseekV2ForCausalLM"], "mlp_bias": False}
-    left_out = ("rope_interleave",)
+    left_out = {"rope_interleave"}
     if "n_group" in same:
         limited = same["topk_group"] < same["n_group"]
         own |= {"norm_topk_prob": False, "topk_method": "group_limited_greedy" if limited else "greedy"}
-        left_out += () if limited else ("n_group", "topk_group")
+        left_out |= set() if limited else {"n_group", "topk_group"}
     return {**{name: value for name, value in same.items() if name not in left_out}, **own}
 
 

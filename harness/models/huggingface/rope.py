@@ -39,9 +39,9 @@ def values(theirs: Mapping[str, Any]) -> dict[str, Any]:
     if scaling != "default":
         ours["factor"] = float(rope["factor"])
     if scaling in _ROTATIONS:
-        slow, fast = (rope.get(name) for name in _ROTATIONS[scaling])
+        slow, fast = (rope.get(name) or None for name in _ROTATIONS[scaling])
         usual = {"yarn": 32.0, "llama3": 4.0}[scaling]
-        ours |= {"slow": float(slow or 1.0), "fast": None if (fast or usual) == usual else float(fast)}
+        ours |= {"slow": float(slow or 1.0), "fast": None if fast in (None, usual) else float(fast)}
         ours["original_length"] = rope["original_max_position_embeddings"]
     if scaling == "yarn":
         ours["temperature"] = _temperature(rope)
