@@ -14,16 +14,18 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from math import fsum, sqrt
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from harness.reports.trials import Trial, choose, trials_of
 from harness.rundir import RunDir
+from harness.stored import stored_config
+from harness.studies.baselines import HELD_OUT, PAIRS
 from harness.studies.conditions import conditions_of
 from harness.studies.stages import rows_of
 from harness.studies.sweep import load_sweep, with_overrides
 
-PAIRS = "pairs_"
 HEADER = ("", "lr", "parameters", "MB", "tokens", "FLOPs", "bits per byte", "minimal pairs", "tokens/s")
 
 
@@ -54,8 +56,9 @@ def at_end(trial: Trial, metric: str) -> list[dict[str, Any]]:
 
 
 def bits_per_byte(trial: Trial) -> float:
-    """Of all held-out documents of the largest source, which has the most of them."""
-    return float(max(at_end(trial, "bits_per_byte"), key=lambda row: row["n"])["value"])
+    """Of the held-out documents of the largest source."""
+    largest = max(stored_config(trial.run).corpus.mixture(), key=lambda source: source.weight).name
+    return float(next(row["value"] for row in at_end(trial, "bits_per_byte") if row["task"] == HELD_OUT + largest))
 
 
 def accuracy(trial: Trial) -> float:
@@ -73,10 +76,13 @@ def told(values: Sequence[float]) -> str:
 def main(sweep: str = "architectures", runs: str = "runs") -> None:
     loaded = with_overrides(load_sweep(sweep), [f"runs={runs}"])
     rows = rows_of(loaded)
-    of_runs = [RunDir(f"{runs}/{made.plan.id}") for made in rows]
-    scores = [score for run in of_runs if run.path.is_dir() for score in run.scores()]
+    there = [run for made in rows if (run := RunDir(Path(runs) / made.plan.id)).path.is_dir()]
+    if not there:
+        print(f"There are no runs of {sweep} in {runs}: harness study {sweep}")
+        return
+    scores = [score for run in there for score in run.scores()]
     by_condition = defaultdict(list)
-    for trial in trials_of([run for run in of_runs if run.path.is_dir()], conditions_of(loaded, rows), scores):
+    for trial in trials_of(there, conditions_of(loaded, rows), scores):
         by_condition[trial.condition].append(trial)
     table = [HEADER, *(line(condition, trials) for condition, trials in by_condition.items())]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
