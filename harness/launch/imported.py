@@ -12,6 +12,7 @@ from harness.config import to_mapping
 from harness.errors import UserError
 from harness.files import new_folder
 from harness.identity import RESULTS_VERSION, code, run_id
+from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
 from harness.models.huggingface.folder import Folder
 from harness.rundir import RunDir
 from harness.schema import RunConfig
@@ -32,14 +33,18 @@ def as_config(folder: Folder, config: RunConfig, own_length: bool, own_tokenizer
         )
     if tokenizer.needs_training():
         raise UserError(f"tokenizer={tokenizer.name} learns from a corpus; the model in {folder.path} knows another.")
-    if tokenizer.vocabulary() > architecture.vocabulary:
+    method = folder.method()
+    extra = extra_tokens(tokenizer, tokenizer.vocabulary(), method.extra_tokens())
+    known = vocabulary_with(tokenizer.vocabulary(), extra)
+    if known > architecture.vocabulary:
+        of_method = f", those of {method.name} included" if extra else ""
         raise UserError(
-            f"The tokenizer has {tokenizer.vocabulary()} tokens, the model in {folder.path} {architecture.vocabulary}. "
+            f"The tokenizer has {known} tokens{of_method}, the model in {folder.path} {architecture.vocabulary}. "
             "Name the one that the model was trained with, by tokenizer=huggingface tokenizer.folder=<folder>."
         )
     length = None if own_length else folder.sequence_length()
     data = replace(config.data, sequence_length=length or config.data.sequence_length)
-    return replace(config, architecture=architecture, tokenizer=tokenizer, data=data)
+    return replace(config, architecture=architecture, method=method, tokenizer=tokenizer, data=data)
 
 
 def identity_of(folder: Folder, config: RunConfig) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def export(words: list[str], verb: Verb) -> int:
         raise UserError("to has no value: name the folder to write, as to=<folder>.")
     if own["checkpoint"] and not own["checkpoint"].isdecimal():
         raise UserError(f"checkpoint={own['checkpoint']} is no step: a whole number, such as checkpoint=120.")
+    from harness.models.huggingface import FAMILIES, config_to_transformers
     from harness.models.huggingface.folder import write_folder
     from harness.rundir import open_run
     from harness.stored import writes
@@ -65,11 +66,16 @@ def export(words: list[str], verb: Verb) -> int:
 
     run = open_run(name, own["runs"])
     model, config, tokenizer = load_model(run, int(own["checkpoint"]) if own["checkpoint"] else run.result_step())
-    if not writes(run) and "language_model" in model.heads:
-        raise UserError(
-            f"The model of run {run.id} sees what comes after a token, and the models of transformers that can be "
-            "written see only what comes before: they would compute something else."
-        )
+    if "language_model" in model.heads:
+        theirs = config_to_transformers(config.architecture, 1, own["model_type"] or None)
+        both_ways = FAMILIES[theirs["model_type"]].objective == "mlm"
+        if both_ways == writes(run):
+            sides = ("before a token alone", "on both sides of a token")
+            raise UserError(
+                f"The model of run {run.id} has learned from what stands {sides[not both_ways]}, and "
+                f"{theirs['architectures'][0]} of transformers sees what stands {sides[both_ways]}: it would compute "
+                "something else."
+            )
     if config.quantizer:
         config.quantizer.dequantize(model)
         print(f"The weights of {run.id} are written as the floats that its few bits stand for.", file=sys.stderr)

@@ -145,6 +145,7 @@ BESIDE = (".pooler.dense.weight", ".pooler.dense.bias", ".position_ids")
 BERT = Family(
     parts=PARTS,
     prefix="bert.",
+    objective="mlm",
     values=_values,
     config=_config,
     rows=_rows,

@@ -89,6 +89,7 @@ def _rows(config: Any) -> Iterator[Row]:
 DEBERTA_V2 = Family(
     parts=PARTS | {"attention": "disentangled", "position": "disentangled"},
     prefix="deberta.",
+    objective="mlm",
     values=_values,
     config=_config,
     rows=_rows,

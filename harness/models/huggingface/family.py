@@ -65,7 +65,8 @@ class Family:
     names a layer has one), and options that its tensors are there for. positions: their option for the longest
     sequence; None: it has none. prefix: of every name in the body. values, config: between their config and the values
     of ours, `vocab_size` of theirs left out. rows: every tensor. buffers: endings of what old checkpoints hold beside
-    parameters. renamed: other endings of names in files, to those of the rows.
+    parameters. renamed: other endings of names in files, to those of the rows. objective: ours that such a model is
+    trained by.
     """
 
     values: Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -77,6 +78,7 @@ class Family:
     parts: Mapping[str, Any] = field(default_factory=dict)
     buffers: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    objective: str = "clm"
 
 
 def tables(config: Any, tokens: str, head: str = THEIR_HEAD) -> Iterator[Row]:

@@ -34,7 +34,7 @@ CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.s
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of a causal language model, as `open_folder` found it. theirs: its config.json; files: its weights."""
+    """A folder of a language model, as `open_folder` found it. theirs: its config.json; files: its weights."""
 
     path: Path
     theirs: Mapping[str, Any]
@@ -46,6 +46,10 @@ class Folder:
             return config_from_transformers(self.theirs)
         except UserError as error:
             raise UserError(f"{self.path / CONFIG}: {error}") from None
+
+    def method(self) -> Any:
+        """The Config of the objective that such a model is trained by, with its options as they are."""
+        return plugin_config("objective", FAMILIES[self.theirs["model_type"]].objective, "method")
 
     def sequence_length(self) -> int | None:
         """The longest sequence, in tokens, that it says it was made for."""

@@ -32,6 +32,7 @@ def _rows(config: Any) -> Iterator[Row]:
 ROBERTA = Family(
     parts=PARTS,
     prefix="roberta.",
+    objective="mlm",
     values=_values,
     config=_config,
     rows=_rows,
