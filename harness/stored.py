@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.config import from_mapping
 from harness.errors import UserError
+from harness.interfaces.likelihood import Asked, Row
 from harness.interfaces.tokenizer import extra_tokens
 from harness.registry import METHOD, METHODS, NoSuchPlugin, registry
 from harness.rundir import RunDir
@@ -51,6 +53,17 @@ def own_tokens(run: RunDir) -> dict[str, int]:
     config, kept = stored_config(run), run.path / "tokenizer"
     names = config.extra_tokens
     return extra_tokens(config.tokenizer.of_run(kept), config.tokenizer.load(kept).size, names) if names else {}
+
+
+def opening(run: RunDir, model: Any, tokenizer: Any, config: RunConfig) -> Callable[[Sequence[int]], Row]:
+    """How its model begins to go on with a context, as its likelihood says."""
+    name = likelihood_of(run) or "causal"
+    asked = Asked(
+        tokenizer=tokenizer, length=config.data.sequence_length, extra=own_tokens(run), topology=model.topology
+    )
+    likelihood: Any = registry().get("likelihood", name)(name=name).build(asked)
+    begins: Callable[[Sequence[int]], Row] = likelihood.opening
+    return begins
 
 
 def _whence(run: RunDir) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 
 from harness.errors import UserError
+from harness.interfaces.likelihood import Row
 from harness.interfaces.sampler import Sampler
-from harness.interfaces.visibility import Causal, NotBefore, Visibility
+from harness.interfaces.visibility import Causal, Cross, Full, NotBefore, Prefix, SameDocument, Visibility
 from harness.models.model import Model
 
 #: Token ids that end a row, or a function of the row's new tokens that says whether it has ended.
@@ -18,7 +19,7 @@ Stop = Collection[int] | Callable[[list[int]], bool]
 @torch.no_grad()
 def generate(
     model: Model,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[Sequence[int] | Row],
     *,
     sampler: Sampler,
     max_new_tokens: int,
@@ -27,8 +28,9 @@ def generate(
     head: str = "language_model",
     text: int | None = None,
 ) -> list[list[int]]:
-    """The new tokens of each row, the one that stopped it included; at most `max_new_tokens`. text: only tokens below
-    this number are written, those of the tokenizer; behind them stand a method's own, and padding. None: any.
+    """The new tokens of each row, the one that stopped it included; at most `max_new_tokens`. prompts: tokens, or as a
+    `Row`, which may have a source, too, or a prefix that is seen both ways. text: only tokens below this number are
+    written, those of the tokenizer; behind them stand a method's own, and padding. None: any.
 
     Rows of unequal length are padded on the left, and the padding is hidden. A prompt that leaves no room for
     `max_new_tokens` within the model's maximum length loses its beginning, as in lm-eval. Every row samples until the
@@ -39,13 +41,14 @@ def generate(
     """
     if not prompts or max_new_tokens == 0:
         return [[] for _ in prompts]
-    prompts = _fitting(prompts, max_new_tokens, model.maximum_length)
+    rows = [prompt if isinstance(prompt, Row) else Row(inputs=prompt) for prompt in prompts]
+    rows = _fitting(rows, max_new_tokens, model.maximum_length)
     ended = stop if callable(stop) else _stops_at(frozenset(stop))
     was_training = model.training
     model.eval()
     try:
         with torch.compiler.set_stance("force_eager"):  # every length would be a graph of its own
-            return _decode(model, prompts, sampler, max_new_tokens, ended, generator, head, text)
+            return _decode(model, rows, sampler, max_new_tokens, ended, generator, head, text)
     finally:
         model.train(was_training)
 
@@ -54,23 +57,23 @@ def _stops_at(tokens: frozenset[int]) -> Callable[[list[int]], bool]:
     return lambda row: row[-1] in tokens
 
 
-def _fitting(prompts: Sequence[Sequence[int]], max_new_tokens: int, maximum_length: int | None) -> list[list[int]]:
+def _fitting(prompts: Sequence[Row], max_new_tokens: int, maximum_length: int | None) -> list[Row]:
     """The prompts, cut on the left to what the model can see beside the new tokens, of which the last is never seen."""
-    if empty := [row for row, prompt in enumerate(prompts) if not prompt]:
+    if empty := [row for row, prompt in enumerate(prompts) if not prompt.inputs]:
         raise UserError(f"Prompt {empty[0]} is empty. Begin it with the token that ends a document.")
     if maximum_length is None:
-        return [list(prompt) for prompt in prompts]
+        return list(prompts)
     room = maximum_length - max_new_tokens + 1
     if room < 1:
         raise UserError(
             f"max_new_tokens={max_new_tokens} leaves no room for a prompt: the model sees {maximum_length} tokens."
         )
-    return [list(prompt[-room:]) for prompt in prompts]
+    return [prompt.last(room) for prompt in prompts]
 
 
 def _decode(
     model: Model,
-    prompts: list[list[int]],
+    prompts: list[Row],
     sampler: Sampler,
     max_new_tokens: int,
     ended: Callable[[list[int]], bool],
@@ -78,20 +81,27 @@ def _decode(
     head: str,
     text: int | None,
 ) -> list[list[int]]:
-    device, longest = model.device, max(map(len, prompts))
-    padding = [longest - len(prompt) for prompt in prompts]
-    inputs_BT = torch.tensor([[0] * pad + prompt for pad, prompt in zip(padding, prompts, strict=True)], device=device)
-    visibility, positions_BT = Visibility((Causal(),)), None
+    device, longest = model.device, max(len(prompt.inputs) for prompt in prompts)
+    padding = [longest - len(prompt.inputs) for prompt in prompts]
+    inputs = [[0] * pad + list(prompt.inputs) for pad, prompt in zip(padding, prompts, strict=True)]
+    inputs_BT = torch.tensor(inputs, device=device)
+    visibility, positions_BT, context = Visibility((Causal(),)), None, None
+    if any(prompt.prefix for prompt in prompts):  # what is written comes behind, where a prefix changes nothing
+        ends = [pad + prompt.prefix for pad, prompt in zip(padding, prompts, strict=True)]
+        visibility = Visibility((Prefix(torch.tensor(ends, device=device)),))
     if any(padding):
         starts_B = torch.tensor(padding, device=device)
         visibility = visibility & NotBefore(starts_B)
         positions_BT = (torch.arange(longest, device=device) - starts_B[:, None]).clamp(min=0)
+    if sources := [prompt.source for prompt in prompts if prompt.source is not None]:
+        visibility, context = read(model, sources, visibility)
 
     state = model.body.start(len(prompts), longest + max_new_tokens - 1)
     rows: list[list[int]] = [[] for _ in prompts]
     running = set(range(len(prompts)))
     for _ in range(max_new_tokens):
-        output = model.body(inputs_BT, positions_BT=positions_BT, visibility=visibility, state=state)
+        seen = {"positions_BT": positions_BT, "context": context, "visibility": visibility}
+        output = model.body(inputs_BT, state=state, **seen)
         state = output.state
         tokens_B = _drawn(sampler, model.heads[head](output.hidden_BTC[:, -1])[:, :text], generator)
         for row, token in enumerate(tokens_B.tolist()):
@@ -104,6 +114,21 @@ def _decode(
         inputs_BT = tokens_B[:, None]
         positions_BT = None if positions_BT is None else positions_BT[:, -1:] + 1
     return rows
+
+
+def read(model: Model, sources: Sequence[Sequence[int]], visibility: Visibility) -> tuple[Visibility, torch.Tensor]:
+    """What an encoder makes of the texts that are read, and the visibility of places that see them and no padding."""
+    sources_BS, documents_BS = padded(sources, model.device)
+    context_BSC = model.body.encode(sources_BS, visibility=Full() & SameDocument(documents_BS)).hidden_BTC
+    return visibility & Cross(documents_BS), context_BSC
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows that are made equally long on the right, and a document of each place: 1 where it is padding, else 0."""
+    longest = max(map(len, rows))
+    tokens_BT = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in rows], device=device)
+    documents_BT = torch.tensor([[0] * len(row) + [1] * (longest - len(row)) for row in rows], device=device)
+    return tokens_BT, documents_BT
 
 
 def _drawn(

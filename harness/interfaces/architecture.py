@@ -118,7 +118,8 @@ class ArchitectureConfig(PluginConfig):
     vocabulary: int | None = option(None, "tokens in the embedding table; null: the tokenizer's", minimum=1)
 
     def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:
-        """The model's account by part, in closed form; None: it is counted on the meta device."""
+        """The model's account by part, in closed form; None: it is counted on the meta device. That of an
+        encoder–decoder takes the length of what is read as well."""
         return None
 
     def layer_blocks(self) -> list[Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from harness.config import PluginConfig, option
+from harness.interfaces.architecture import DECODER
 from harness.interfaces.corpus import DOCUMENTS, Example
 from harness.interfaces.visibility import Causal, Condition
 
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 SEQUENCES, EXAMPLES, PACKED = "sequences", "examples", "packed"
 
 
+class Places(NamedTuple):
+    """Places of one row of a forward pass: those of the decoder, and those that an encoder reads."""
+
+    written: int
+    read: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What a method is built in.
@@ -34,7 +42,8 @@ class Setting:
     batch's row. frozen: role of a parent to its `Model`, in eval mode, on the training device, without gradients.
     log_probabilities: role of a parent to a function of the sources_B and numbers_B of `Sequences`, which looks up the
     log-probability of each answer under it, in nats, float64 (rows, answers): computed once for all runs that ask for
-    the same, and mapped. examples: sources and numbers, as `Sequences` has them, to the examples themselves.
+    the same, and mapped. topology: of the architecture. examples: sources and numbers, as `Sequences` has them, to the
+    examples themselves.
     """
 
     tokenizer: Any
@@ -45,6 +54,7 @@ class Setting:
     log_probabilities: Callable[[str], LogProbabilities] | None = None
     examples: Callable[[Sequence[int], Sequence[int]], list[Example]] | None = None
     extra: Mapping[str, int] = field(default_factory=dict)
+    topology: str = DECODER
 
 
 #: sources_B and numbers_B of preferences to logp_BA, float64, nats: a row for each, a column for each answer.
@@ -91,6 +101,8 @@ class MethodConfig(PluginConfig):
     leans_on: ClassVar[tuple[str, ...]] = ()
     #: What its loss is told in: a quantity, and what it is a mean over.
     unit: ClassVar[str] = "nats per token"
+    #: The topologies that it can train.
+    topologies: ClassVar[frozenset[str]] = frozenset({DECODER})
     #: Whether it generates while it trains.
     generates: ClassVar[bool] = False
 
@@ -105,6 +117,10 @@ class MethodConfig(PluginConfig):
     def extra_tokens(self) -> tuple[str, ...]:
         """Tokens of its own, which stand for no text, such as ``[MASK]``, by the name that tokenizers have for them."""
         return ()
+
+    def places(self, sequence_length: int, topology: str) -> Places:
+        """About what it makes of a row of so many tokens. Raises ConfigError where it can make nothing of it."""
+        return Places(sequence_length)
 
     def cut(self) -> str:
         """How places are cut out of the shards."""

@@ -225,3 +225,11 @@ class HeadConfig(PluginConfig):
 
     def build(self, width: int, vocabulary: int, embedding_VC: Any) -> Any:
         raise NotImplementedError
+
+    def names(self) -> frozenset[str]:
+        """Those that it has as heads of a model: its own, where it makes one module."""
+        return frozenset({self.name})
+
+    def build_all(self, width: int, vocabulary: int, embedding_VC: Any) -> dict[str, Any]:
+        """The module of each of its names."""
+        return {self.name: self.build(width, vocabulary, embedding_VC)}

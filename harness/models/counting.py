@@ -56,9 +56,11 @@ class Account:
         return 6 * (self.active if parameters is None else parameters)
 
 
-def account(config: ArchitectureConfig, vocabulary: int, sequence_length: int) -> Account:
-    """The model's account at this vocabulary and sequence length (tokens)."""
-    parts = config.counts(vocabulary, sequence_length)
+def account(config: ArchitectureConfig, vocabulary: int, sequence_length: int, source_length: int = 0) -> Account:
+    """The model's account at this vocabulary and sequence length (tokens). source_length: of the text that an
+    encoder–decoder reads; 0: as long."""
+    lengths = (sequence_length, source_length) if source_length else (sequence_length,)
+    parts = config.counts(vocabulary, *lengths)
     if parts is None:
         from harness.models.meta import count_on_meta
 

@@ -22,7 +22,7 @@ class Step:
     """How one optimizer step is carried out. micro_batch: sequences in one forward pass, of `micro_batches`.
     optimizer_numbers: numbers of optimizer state for each parameter (AdamW: 2). update_numbers: those that an update
     makes beside it. recomputed: as `trainer.activation_checkpointing`. adapter: what alone is trained, where there is
-    one; the model is taken to keep all that it would without it."""
+    one; the model is taken to keep all that it would without it. source_length: of what an encoder–decoder reads."""
 
     sequence_length: int
     micro_batch: int
@@ -33,6 +33,7 @@ class Step:
     optimizer_numbers: float = 2.0
     update_numbers: float = 0.0
     adapter: AdapterCounts | None = None
+    source_length: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def training_memory(config: ArchitectureConfig, vocabulary: int, step: Step) -> 
     copies = cast * computed if computed < own else 0
     weights, gradients = whole + beside, beside or whole
     optimizer = round(step.optimizer_numbers * gradients)
-    kept = config.activations(step.sequence_length)
+    kept = config.activations(*filter(None, (step.sequence_length, step.source_length)))
     if kept is None:
         return TrainingMemory(weights, gradients, optimizer, copies, None, weights + gradients + optimizer + copies)
     activations, table = _activations(kept, vocabulary, step, matrices), vocabulary * kept.width * own

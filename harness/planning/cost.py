@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.models.counting import Account, account, inference_memory
 from harness.models.memory import Step, TrainingMemory, training_memory
-from harness.planning.plan import ASSUMED_MFU, Plan, resolve, vocabulary_of
+from harness.planning.plan import ASSUMED_MFU, Plan, places_of, resolve, vocabulary_of
 from harness.planning.trained import adapter_counts, trained_parameters, training_flops
 from harness.schema import RunConfig
 
@@ -65,14 +65,14 @@ def description(config: RunConfig) -> dict[str, Any]:
         config, vocabulary = plan.config, plan.vocabulary
     else:
         vocabulary = vocabulary_of(config)
-    length = config.data.sequence_length
-    model = account(config.architecture, vocabulary, length)
+    places = places_of(config)
+    model = account(config.architecture, vocabulary, *places)
     inference = inference_memory(config.architecture, vocabulary, config.trainer.precision)
     weights = "inference_bytes_of_weights" + ("_before_quantization" if config.quantizer else "")
     return {
         "parts": [_part(part) for part in model.parts],
         "vocabulary": vocabulary,
-        "sequence_length": length,
+        "sequence_length": places.written,
         "parameters": model.total,
         "non_embedding_parameters": model.non_embedding,
         "active_parameters": model.active,
@@ -120,8 +120,9 @@ def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:
     trainer, model = config.trainer, account(config.architecture, vocabulary, 1)
     rows = math.ceil(config.data.batch_size * trainer.tensor_parallel / trainer.devices)  # of one step, on one device
     micro_batch, beside = min(trainer.micro_batch or rows, rows), adapter_counts(config, vocabulary)
+    places = places_of(config)
     step = Step(
-        config.data.sequence_length,
+        places.written,
         micro_batch * (config.method.rows() if config.method else 1),
         math.ceil(rows / micro_batch),
         trainer.precision,
@@ -130,6 +131,7 @@ def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:
         config.optimizer.state_numbers(1.0 if beside else _in_matrices(model)),
         config.optimizer.update_numbers(),
         beside,
+        places.read,
     )
     whole = training_memory(config.architecture, vocabulary, step)
     shards = trainer.devices if trainer.strategy == "fsdp" else trainer.tensor_parallel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from harness.config import ConfigError, to_mapping
 from harness.data.dataset import Dataset, fingerprint, form_of, prepare
 from harness.files import CHECKSUMS, checksum
 from harness.identity import identity, run_id
-from harness.interfaces.architecture import ArchitectureConfig
-from harness.interfaces.method import AlignmentConfig, MethodConfig
+from harness.interfaces.architecture import ENCODER_DECODER, ArchitectureConfig
+from harness.interfaces.method import AlignmentConfig, MethodConfig, Places
 from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
 from harness.interfaces.visibility import SameDocument
 from harness.models.counting import Account, account
@@ -93,7 +93,7 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     vocabulary = vocabulary_of(config, inherited)
     if config.method:
         _fits(config)
-    model = account(config.architecture, vocabulary, config.data.sequence_length)
+    model = account(config.architecture, vocabulary, *places_of(config))
     trained = trained_parameters(config, vocabulary, model.total)
     flops = training_flops(config, vocabulary, model)
     steps = _steps(config, model, flops, inherited)
@@ -132,6 +132,12 @@ def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | No
     if steps * step_tokens > MOST_TOKENS + step_tokens:
         raise ConfigError(f"The budget is {steps * step_tokens:.3g} tokens of this model: at most {MOST_TOKENS:.0e}.")
     return max(1, steps)
+
+
+def places_of(config: RunConfig) -> Places:
+    """Of one row of a forward pass. Raises ConfigError where the method can make nothing of a row."""
+    method, length = config.method or MethodConfig(), config.data.sequence_length
+    return Places(*method.places(length, config.architecture.topology()))
 
 
 def vocabulary_of(config: RunConfig, inherited: Path | None = None) -> int:
@@ -181,6 +187,11 @@ def _fits(config: RunConfig) -> None:
             "data.attend_across_documents=false asks for SameDocument visibility, which "
             f"{architecture.cannot_do(frozenset({SameDocument}))} cannot do."
         )
+    if architecture.topology() not in method.topologies:
+        raise ConfigError(
+            f"{chosen} trains {_topologies(method.topologies)}, and architecture={architecture.name} is "
+            f"{_topologies([architecture.topology()])}."
+        )
     if method.head not in architecture.heads():
         has = ", ".join(sorted(architecture.heads()))
         raise ConfigError(
@@ -191,10 +202,11 @@ def _fits(config: RunConfig) -> None:
         raise ConfigError(f"{chosen} makes a model that writes no text: say watch.sample_every=null.")
     if method.likelihood is None and config.suite is not None:
         raise ConfigError(f"{chosen} makes a model that gives no likelihoods: say suite=null.")
-    longest = architecture.maximum_length()
-    if longest is not None and config.data.sequence_length > longest:
+    longest, places = architecture.maximum_length(), max(places_of(config))
+    if longest is not None and places > longest:
+        of = "" if places == config.data.sequence_length else f" is {places} places with {chosen}, which"
         raise ConfigError(
-            f"data.sequence_length={config.data.sequence_length} is longer than architecture={architecture.name} "
+            f"data.sequence_length={config.data.sequence_length}{of} is longer than architecture={architecture.name} "
             f"can see: at most {longest} tokens."
         )
     micro = config.trainer.micro_batch
@@ -207,6 +219,10 @@ def _fits(config: RunConfig) -> None:
         )
     check_layout(config)
     architecture.check_run(config)
+
+
+def _topologies(names: Iterable[str]) -> str:
+    return " or ".join(f"{'an' if name == ENCODER_DECODER else 'a'} {name.replace('_', '–')}" for name in sorted(names))
 
 
 # -------------------------------------------------------------------------------------------- data

@@ -35,7 +35,8 @@ def adapter_counts(config: RunConfig, vocabulary: int) -> AdapterCounts | None:
 
 
 def training_flops(config: RunConfig, vocabulary: int, model: Account) -> float:
-    """Of one token, exact: forward and backward, and the method's forward passes besides.
+    """Of one token of the corpus, exact: forward and backward, and the method's forward passes besides. model: at the
+    places that the method makes of a row, which may be more or fewer than its tokens.
 
     In the backward pass each matrix product of the forward pass stands for two, of which one is the gradient of what it
     reads and one that of its weights. A frozen matrix has no gradient of its own, and what stands before all that is
@@ -44,7 +45,7 @@ def training_flops(config: RunConfig, vocabulary: int, model: Account) -> float:
     besides = config.method.forward_passes() if config.method else 0
     whole = config.adapter is None and not config.optimizer.frozen
     own = model.training_flops if whole else _partly_frozen(config, vocabulary, model.sequence_length)
-    return float(own + besides * model.forward_flops)
+    return float(own + besides * model.forward_flops) * model.sequence_length / config.data.sequence_length
 
 
 _known: dict[str, int] = {}

@@ -18,10 +18,10 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from harness.decoding.generate import generate
+from harness.decoding.generate import generate, padded, read
 from harness.errors import UserError
 from harness.interfaces.likelihood import Asked, LikelihoodConfig, Row
-from harness.interfaces.visibility import Full, Prefix, SameDocument, Visibility
+from harness.interfaces.visibility import Causal, Full, Prefix, SameDocument, Visibility
 from harness.registry import registry
 from harness.scoring.encoder import Encoder, Written
 
@@ -176,21 +176,17 @@ class LanguageModel(TemplateLM):
     def _hidden(self, rows: Sequence[Row]) -> torch.Tensor:
         """Padding stands on the right, where causal attention never looks; from others it is hidden as a document of
         its own."""
-        inputs_BT, documents_BT = self._padded([row.inputs for row in rows])
+        inputs_BT, documents_BT = padded([row.inputs for row in rows], self._device)
         visibility = Visibility((self.kind.sees(),))
         if self.kind.sees is Prefix:
             visibility = Visibility((Prefix(torch.tensor([row.prefix for row in rows], device=self._device)),))
         if self.kind.sees is Full and documents_BT.any():
             visibility = visibility & SameDocument(documents_BT)
-        hidden_BTC: torch.Tensor = self.model.body(inputs_BT, visibility=visibility).hidden_BTC
+        context = None
+        if sources := [row.source for row in rows if row.source is not None]:
+            visibility, context = read(self.model, sources, Visibility((Causal(),)))
+        hidden_BTC: torch.Tensor = self.model.body(inputs_BT, context=context, visibility=visibility).hidden_BTC
         return hidden_BTC
-
-    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens of equally long rows, and a number for each: 1 where it is padding."""
-        longest = max(map(len, rows))
-        tokens_BT = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in rows], device=self._device)
-        documents_BT = torch.tensor([[0] * len(row) + [1] * (longest - len(row)) for row in rows], device=self._device)
-        return tokens_BT, documents_BT
 
     def _predict(self, hidden_NC: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """For each place the target's log-likelihood, and whether it is the most likely token."""
@@ -212,10 +208,10 @@ class LanguageModel(TemplateLM):
         groups: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
             groups.setdefault(json.dumps(request.args[1], sort_keys=True), []).append(i)
-        prompts = [self.tok_encode(request.args[0]) or [self.prefix_token_id] for request in requests]
+        prompts = [self._opened(request.args[0]) for request in requests]
         for same_settings in groups.values():
             settings = self._settings(requests[same_settings[0]].args[1])
-            longest_first = sorted(same_settings, key=lambda i: -len(prompts[i]))
+            longest_first = sorted(same_settings, key=lambda i: -len(prompts[i].inputs) - len(prompts[i].source or ()))
             for batch in batched(longest_first, GENERATED * self.batch_size):
                 answers.update(zip(batch, self._generate([prompts[i] for i in batch], settings), strict=True))
                 self.progress(len(batch))
@@ -234,12 +230,16 @@ class LanguageModel(TemplateLM):
             )
         return settings
 
-    def _generate(self, prompts: list[list[int]], settings: dict[str, Any]) -> list[str]:
+    def _opened(self, context: str) -> Row:
+        opened: Row = self.likelihood.opening(self.tok_encode(context) or [self.prefix_token_id])  # type: ignore[attr-defined]
+        return opened
+
+    def _generate(self, prompts: list[Row], settings: dict[str, Any]) -> list[str]:
         room = self.max_length - settings["max_gen_toks"]
         until = [text for text in settings["until"] if text]
         generated = generate(
             self.model,
-            [prompt[-room:] for prompt in prompts],
+            [prompt.last(room) for prompt in prompts],
             sampler=self._sampler(settings),
             max_new_tokens=settings["max_gen_toks"],
             stop=self._stop(until),

@@ -114,6 +114,7 @@ def setting(job: TrainingJob, told: Callable[[int, int], None] = lambda done, to
         frozen=lambda role: _frozen(job, role),
         log_probabilities=lambda role: reference(job, job.parents[role], lambda: _frozen(job, role), told),
         examples=job.dataset.examples,
+        topology=job.config.architecture.topology(),
     )
 
 

@@ -32,7 +32,7 @@ def go_on(config: GenerateConfig) -> None:
     from harness.data.examples import ends
     from harness.decoding.generate import generate as decode
     from harness.rundir import open_run
-    from harness.stored import writes
+    from harness.stored import opening, writes
     from harness.training.train import load_model
 
     prompt = _text(config.prompt)
@@ -50,7 +50,7 @@ def go_on(config: GenerateConfig) -> None:
     shown = Shown(lambda tokens: tokenizer.decode([*before, *tokens]), ends(tokenizer, made_by.data.template))
     decode(
         model.to(device),
-        [before],
+        [opening(run, model, tokenizer, made_by)(before)],
         sampler=config.sampler.build(),
         max_new_tokens=config.tokens,
         stop=shown,

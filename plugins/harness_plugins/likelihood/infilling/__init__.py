@@ -1,0 +1,55 @@
+"""The likelihood of a continuation as the piece that was cut out at the end of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import hookimpl
+from harness.interfaces.architecture import ENCODER_DECODER
+from harness.interfaces.likelihood import Asked, Likelihood, LikelihoodConfig, Row
+
+HARNESS_INTERFACE = 1
+
+#: What stands for a piece.
+SENTINEL = "<extra_id_0>"
+
+
+@dataclass(kw_only=True)
+class InfillingConfig(LikelihoodConfig):
+    """Σ log p(token | the context and a sentinel, and the tokens behind the sentinel before it): the question in the
+    form in which T5 is trained (Raffel et al. 2020, figure 2). That the piece ends there is not asked."""
+
+    def build(self, asked: Asked) -> Likelihood:
+        return Infilling(asked)
+
+
+class Infilling:
+    """One row for each question."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.length, self.encodes = asked.length, asked.topology == ENCODER_DECODER
+        self.sentinel, self.opened = asked.extra[SENTINEL], [asked.tokenizer.end, asked.extra[SENTINEL]]
+        # A decoder's row also holds a token of the context and the sentinel that it ends with.
+        self.room = self.length - (1 if self.encodes else 3)
+
+    def rows(self, context: Sequence[int], continuation: Sequence[int]) -> list[Row]:
+        opening = self._opened(context, self.length - len(continuation) - 2)
+        shown, n = [*opening.inputs, *continuation[:-1]], len(continuation)
+        return [
+            Row(source=opening.source, inputs=shown, places=range(len(shown) - n, len(shown)), targets=continuation)
+        ]
+
+    def opening(self, context: Sequence[int]) -> Row:
+        return self._opened(context, len(context))
+
+    def _opened(self, context: Sequence[int], room: int) -> Row:
+        """room: tokens of the context that a decoder's row has place for."""
+        if self.encodes:
+            return Row(source=[*context[-(self.length - 1) :], self.sentinel], inputs=self.opened)
+        return Row(inputs=[*context[max(0, len(context) - room) :], self.sentinel, *self.opened])
+
+
+@hookimpl
+def register_likelihood() -> dict[str, type]:
+    return {"infilling": InfillingConfig}
