@@ -6,8 +6,15 @@ pytest.
 
 from harness.testing.adapter import AdapterKit
 from harness.testing.corpus import CorpusKit
-from harness.testing.kits import ArchitectureKit, AttentionKit, FeedforwardKit, HeadKit, NormKit, PositionKit
-from harness.testing.objective import ObjectiveKit
+from harness.testing.kits import (
+    ArchitectureKit,
+    AttentionKit,
+    FeedforwardKit,
+    HeadKit,
+    NormKit,
+    ObjectiveKit,
+    PositionKit,
+)
 from harness.testing.optimizer import OptimizerKit, ScheduleKit
 from harness.testing.quantizer import QuantizerKit
 from harness.testing.reward import RewardKit

@@ -48,11 +48,7 @@ def miscounts(config: Any, architecture: ArchitectureConfig) -> str | None:
         return "On the meta device it names other parameters."
     if device := next((p.device.type for p in on_meta.parameters() if p.device.type != "meta"), None):
         return f"On the meta device it allocates memory on {device}."
-    if (
-        missing := names - roles(model).keys()
-        if isinstance(names, (set, frozenset))
-        else set(names) - set(roles(model))
-    ):
+    if missing := set(names) - set(roles(model)):
         return f"The parameter {missing.pop()} has no role."
     return None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +14,8 @@ from harness.interfaces.architecture import ArchitectureConfig
 from harness.interfaces.batch import ANSWER, CONTEXT, PADDING, Batch, Sequences
 from harness.interfaces.corpus import DOCUMENTS
 from harness.interfaces.method import SEQUENCES, Method, MethodConfig, Setting
-from harness.interfaces.tokenizer import vocabulary_with
 from harness.interfaces.visibility import SameDocument, Visibility
 from harness.models.model import Model
-from harness.testing.check import skip, sound
-from harness.testing.models import stirred
 
 #: Rows and tokens of what a method is given, and the tokens that stand for text.
 ROWS, LENGTH, TEXT = 8, 32, 60
@@ -139,21 +136,21 @@ def _losses(method: Method, model: Model, batch: Batch) -> dict[str, float]:
     return {name: float(value) for name, value in method.losses(model, batch).items()}
 
 
-#: The loss as it should be: each term by name, a mean in nats.
-Reference = Callable[[Model, Batch], Mapping[str, float]]
+def measured(method: Method, model: Model, batch: Batch) -> dict[str, tuple[float, float]]:
+    """Each term that is counted, with its count."""
+    losses = _losses(method, model, batch)
+    return {name: (losses[name], count) for name, count in method.counts(batch).items() if name in losses}
 
 
-def loses_otherwise(method: Method, model: Model, batch: Batch, reference: Reference) -> str | None:
-    """Whether each term, divided by its count, is what a slow reference says."""
-    counts, losses = method.counts(batch), _losses(method, model, batch)
-    for name, expected in reference(model, batch).items():
-        if name not in counts or name not in losses:
+def loses_otherwise(found: Mapping[str, tuple[float, float]], reference: Mapping[str, float]) -> str | None:
+    """Whether each term, divided by its count, is what a slow reference says. found: as `measured`."""
+    for name, expected in reference.items():
+        if name not in found:
             return f"The term {name} is not among losses and counts."
-        found = losses[name] / counts[name]
-        if not math.isclose(found, expected, rel_tol=ROUNDING):
-            return (
-                f"The loss {name} is {found:.6g} nats, a sum over a count of {counts[name]:g}, and not {expected:.6g}."
-            )
+        total, count = found[name]
+        if not math.isclose(total / count, expected, rel_tol=ROUNDING):
+            of = f"{total / count:.6g} nats, a sum over a count of {count:g}"
+            return f"The loss {name} is {of}, and not {expected:.6g}."
     return None
 
 
@@ -214,101 +211,12 @@ def misses_rate(hits: float, trials: float, share: float, deviations: float = 5.
     return f"The rate is {hits / trials:.4f} of {trials:.0f} tokens, and not {share:.4f} ± {bound / trials:.4f}."
 
 
-class _Asked:
-    """A body that takes note of how it is asked."""
+class Asked:
+    """Takes note of how a model's body is asked: its arguments, by place and by name."""
 
     def __init__(self, model: Model) -> None:
         self.seen: list[tuple[Any, Any]] = []
-        hook: Any = lambda module, arguments, options: self.seen.append((arguments, options))  # noqa: E731
-        model.body.register_forward_pre_hook(hook, with_kwargs=True)  # type: ignore[attr-defined]
+        model.body.register_forward_pre_hook(self._note, with_kwargs=True)  # type: ignore[attr-defined]
 
-
-class ObjectiveKit:
-    """Subclass it and give `config`, an `ObjectiveConfig`.
-
-        class TestMine(ObjectiveKit):
-            config = MyConfig(name="mine")
-
-    What a kit cannot know of an objective, four methods tell it: `share`, `recovered`, `reference`, `architecture`.
-    """
-
-    config: ClassVar[Any]
-
-    def architecture(self) -> ArchitectureConfig:
-        """The tiny body that it is tried on; by default a transformer, which needs the first-party plugins."""
-        from harness.testing.parts import in_transformer
-
-        return in_transformer(position="none")
-
-    def tokenizer(self) -> Any:
-        return Letters()
-
-    def share(self) -> float | None:
-        """The share of the tokens of text that are learned; None: it is not random."""
-        return None
-
-    def recovered(self, batch: Batch, row: int) -> list[int] | None:
-        """The tokens of a row of `Sequences`, or their beginning, as they follow from its inputs and targets; None:
-        they do not."""
-        return None
-
-    def reference(self, model: Model, batch: Batch, seen: list[Any]) -> Mapping[str, float]:
-        """Each term of the loss, slow and obvious, as a mean; by default the weighted mean of −log p(target) over the
-        batch, of its first term. seen: the arguments with which the body was asked."""
-        return {next(iter(self.method().counts(batch))): weighted_mean(seen, model, batch)}
-
-    def method(self, across: bool = True) -> Method:
-        method: Method = self.config.build(setting(self.config, self.tokenizer(), across))
-        return method
-
-    def model(self) -> Model:
-        extra = setting(self.config, self.tokenizer()).extra
-        return stirred(self.architecture(), vocabulary=vocabulary_with(self.tokenizer().size, extra))
-
-    def test_chance_comes_from_the_places_alone(self) -> None:
-        for across in (True, False):
-            sound(draws_by_chance(self.method(across), sequences(self.config)))
-
-    def test_a_row_does_not_depend_on_others(self) -> None:
-        for across in (True, False):
-            sound(depends_on_rows(self.method(across), sequences(self.config)))
-
-    def test_micro_batches_add_up(self) -> None:
-        sound(adds_up_wrongly(self.method(), self.model(), sequences(self.config)))
-
-    def test_the_loss_is_what_a_slow_reference_says(self) -> None:
-        for across in (True, False):
-            method, model = self.method(across), self.model()
-            asked, batch = _Asked(model), method.prepare(sequences(self.config), keyed)
-            sound(loses_otherwise(method, model, batch, lambda m, b, asked=asked: self.reference(m, b, asked.seen)))
-
-    def test_it_asks_for_what_it_says(self) -> None:
-        model = self.model()
-        asked, method = _Asked(model), self.method()
-        method.losses(model, method.prepare(sequences(self.config), keyed))
-        sound(asks_for_more(self.config, asked.seen))
-        sound(is_not_refused(self.config, self.architecture()))
-
-    def test_what_is_no_text_stays(self) -> None:
-        rows, extra = sequences(self.config, rows=64), setting(self.config, self.tokenizer()).extra
-        batch = self.method().prepare(rows, keyed)
-        sound(changes_what_is_no_text(batch, rows, [self.tokenizer().end, *extra.values()]) if extra else None)
-
-    def test_rates_are_as_told(self) -> None:
-        share = self.share()
-        if share is None:
-            skip("nothing is chosen by chance")
-            return
-        batch = self.method().prepare(sequences(self.config, rows=400), keyed)
-        text = float((batch.targets_BT != self.tokenizer().end).sum())
-        sound(misses_rate(float((batch.weights_BT > 0).sum()), text, share))
-
-    def test_rows_are_recovered(self) -> None:
-        rows = sequences(self.config)
-        batch = self.method().prepare(rows, keyed)
-        for row, tokens_S in enumerate(rows.tokens_BS.tolist()):
-            found = self.recovered(batch, row)
-            if found is None:
-                skip("the objective does not say that its rows can be recovered")
-                return
-            assert found == tokens_S[: len(found)], f"Row {row} is not recovered: {found} and not {tokens_S}."
+    def _note(self, module: Any, arguments: Any, options: Any) -> None:
+        self.seen.append((arguments, options))

@@ -104,6 +104,20 @@ def test_the_alignment_of_the_documents_is_installed_and_trains(tmp_path, folder
     assert re.search(r"trained: held-out loss .*preference_accuracy", done.stdout)
 
 
+@pytest.mark.slow
+def test_the_attention_of_the_documents_keeps_what_its_kind_promises(tmp_path):
+    for language, text in blocks(ROOT / "docs/plugins.md"):
+        name = text.partition("\n")[0].removeprefix("# ")
+        if language == "python" and "my_cosine" in name:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "test_my_cosine.py"]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\b1[0-9] passed", done.stdout)
+
+
 def test_every_page_that_is_linked_exists():
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):

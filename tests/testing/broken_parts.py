@@ -210,6 +210,15 @@ class CountsItsCalls(MultiHead):
         return mixed_BTC * (1 + self.calls), state
 
 
+class DividesByItsHeads(MultiHead):
+    """By those of the rank, where it holds some of them."""
+
+    def forward(self, hidden_BTC, positions, seen, state=None):
+        heads = self._heads(self.queries(hidden_BTC)).shape[2]
+        mixed_BTC, state = super().forward(hidden_BTC, positions, seen, state)
+        return mixed_BTC / heads, state
+
+
 @dataclass(kw_only=True)
 class DividesWrongly(Attention):
     """Rounds the channels of a head down, and builds matrices of the whole width."""

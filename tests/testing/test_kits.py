@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import broken_methods as methods
@@ -10,6 +13,7 @@ import broken_training as training
 import pytest
 
 from harness import testing
+from harness.registry import registry
 from harness.testing import (
     AdapterKit,
     ArchitectureKit,
@@ -153,19 +157,20 @@ def test_what_is_broken_is_found_and_named(kit: type, config: Any, test: str, wo
         assert word in said, said
 
 
+@pytest.mark.slow
+def test_a_rank_that_takes_its_heads_for_all_is_found() -> None:
+    of_it = type("TestBroken", (AttentionKit,), {"config": parts.attention(parts.DividesByItsHeads)})()
+    with pytest.raises(AssertionError, match="Under tensor parallelism over two processes the gradient of"):
+        of_it.test_spread_over_processes_it_is_the_same()
+
+
 #: First-party plugins whose kit test is still to be written.
 MISSING: set[str] = set()
 
-KINDS = {
-    kit.removesuffix("Kit").lower(): getattr(testing, kit) for kit in testing.__all__
-}  # fmt: skip
+KINDS = [kit.removesuffix("Kit").lower() for kit in testing.__all__]
 
 
 def test_every_first_party_plugin_of_a_kind_with_a_kit_has_a_kit_test() -> None:
-    from pathlib import Path
-
-    from harness.registry import registry
-
     folder = Path(__file__).parents[1] / "plugins"
     lacking = set()
     for (kind, name), owners in registry().entries.items():
@@ -178,9 +183,6 @@ def test_every_first_party_plugin_of_a_kind_with_a_kit_has_a_kit_test() -> None:
 
 
 def test_the_kit_needs_no_pytest() -> None:
-    import subprocess
-    import sys
-
     program = (
         "import sys; sys.modules['pytest'] = None\n"
         "from harness.testing import ArchitectureKit\n"
