@@ -65,6 +65,7 @@ def _config(ours: Any) -> dict[str, Any]:
         "sliding_window": ours.attention.window,
         "rope_parameters": {name: value for name, value in rope.items() if value is not None},
         "resid_pdrop": ours.residual_dropout,
+        "pad_token_id": None,  # its class takes the 32000th of a released vocabulary
     }
 
 

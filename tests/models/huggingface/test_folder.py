@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from harness.composition import run_config
 from harness.config import plugin_config
 from harness.errors import UserError
+from harness.models.huggingface import FAMILIES
 from harness.models.huggingface.folder import open_folder, write_folder
 
 VOCABULARY = 260
@@ -45,13 +46,21 @@ KINDS = {
         "max_position_embeddings": 48,
     },
 }
+OTHERS = {
+    "phi3": {**KINDS["llama"], "pad_token_id": None},
+    "starcoder2": KINDS["llama"],
+    "falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 48},
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},
+    "mpt": {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 48},
+}
 
 
 def their_folder(kind: str, folder: Path, dtype=torch.float32, **options) -> Path:
     """A model of theirs with the tokenizer of bytes, as save_pretrained leaves it."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.for_model(kind, vocab_size=VOCABULARY, bos_token_id=256, eos_token_id=256, **KINDS[kind])
+    values = {**KINDS, **OTHERS}[kind]
+    config = AutoConfig.for_model(kind, vocab_size=VOCABULARY, bos_token_id=256, eos_token_id=256, **values)
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).to(dtype).save_pretrained(folder, **options)
     plugin_config("tokenizer", "bytes", "tokenizer").train(()).export(folder)
@@ -101,7 +110,7 @@ def test_logits_of_a_folder(tmp_path: Path, kind: str, options: dict) -> None:
         torch.testing.assert_close(model.logits(INPUTS), logits(folder, INPUTS), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *OTHERS])
 def test_written_and_opened_by_transformers_without_a_difference(tmp_path: Path, kind: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -109,7 +118,7 @@ def test_written_and_opened_by_transformers_without_a_difference(tmp_path: Path,
     opened = open_folder(folder)
     config = run_config(["data.sequence_length=48"])
     config.architecture = opened.architecture()
-    write_folder(tmp_path / "ours", live(folder), config, opened.tokenizer().train(()))
+    write_folder(tmp_path / "ours", live(folder), config, opened.tokenizer().train(()), kind)
 
     theirs, ours = (AutoModelForCausalLM.from_pretrained(f) for f in (folder, tmp_path / "ours"))
     assert type(ours) is type(theirs)
@@ -117,8 +126,8 @@ def test_written_and_opened_by_transformers_without_a_difference(tmp_path: Path,
     assert ours.state_dict().keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in ours.state_dict().items())
     assert torch.equal(logits(tmp_path / "ours", INPUTS), logits(folder, INPUTS))
-    name = "n_positions" if kind == "gpt2" else "max_position_embeddings"
-    assert getattr(ours.config, name) == 48
+    positions = FAMILIES[kind].positions
+    assert positions is None or getattr(ours.config, positions) == 48
     assert ours.config.eos_token_id == 256
     assert AutoTokenizer.from_pretrained(tmp_path / "ours")("né")["input_ids"] == list("né".encode())
 
