@@ -42,7 +42,7 @@ def miscounts_parameters(config: ArchitectureConfig) -> str | None:
 def miscounts_flops(config: ArchitectureConfig, lengths: Sequence[int] = LENGTHS) -> str | None:
     """Whether `counts` has the FLOPs of the forward pass that PyTorch's counter finds on the meta device, at each
     length that it can see."""
-    model, head = build_on_meta(config, VOCABULARY), next(iter(config.heads()))
+    model, head = build_on_meta(config, VOCABULARY), min(config.heads())
     for length in sorted({min(length, config.maximum_length() or length) for length in lengths}):
         parts = config.counts(VOCABULARY, length)
         if parts is None:

@@ -10,3 +10,9 @@ class TestLanguageModel(HeadKit):
 
 class TestReward(HeadKit):
     config = plugin_config("head", "reward", "head")
+
+
+class TestMtp(HeadKit):
+    config = plugin_config("head", {"name": "mtp", "offsets": 2}, "head")
+
+    test_flops_are_as_declared = None  # they are of all offsets, as in training: its own tests count them

@@ -2,6 +2,7 @@
 
 from harness.config import plugin_config
 from harness.testing import ObjectiveKit
+from harness.testing.parts import in_transformer
 
 
 class TestClm(ObjectiveKit):
@@ -39,3 +40,27 @@ class TestPrefix(ObjectiveKit):
 
 class TestSpan(ObjectiveKit):
     config = plugin_config("objective", "span", "objective")
+
+
+class TestMtp(ObjectiveKit):
+    config = plugin_config("objective", "mtp", "objective")
+
+    def architecture(self):
+        return in_transformer(head={"name": "mtp", "offsets": 3})
+
+    def reference(self, model, batch, seen):
+        """Of each offset the mean over the places that have a token there, summed."""
+        ((arguments, options),) = seen
+        hidden_BTC = model.body(*arguments, **options).hidden_BTC
+        means = []
+        for offset in range(3):
+            own_BTC = model.heads["mtp"](hidden_BTC, offset + 1) if offset else hidden_BTC
+            logp_BTV = model.heads["language_model"](own_BTC).double().log_softmax(-1)
+            rows, places = batch.targets_BT.shape
+            found = [
+                -logp_BTV[row, place, batch.targets_BT[row, place + offset]].item()
+                for row in range(rows)
+                for place in range(places - offset)
+            ]
+            means.append(sum(found) / len(found))
+        return {"mtp": sum(means), "clm": means[0]}
