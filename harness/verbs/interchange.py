@@ -76,6 +76,13 @@ def export(words: list[str], verb: Verb) -> int:
                 f"{theirs['architectures'][0]} of transformers sees what stands {sides[both_ways]}: it would compute "
                 "something else."
             )
+        padding = theirs.get("pad_token_id")
+        if padding is not None and tokenizer.decode([padding, padding]):
+            print(
+                f"{theirs['architectures'][0]} takes token {padding} for padding and counts places without it, and here "
+                "it is text: where a text has it, give position_ids.",
+                file=sys.stderr,
+            )
     if config.quantizer:
         config.quantizer.dequantize(model)
         print(f"The weights of {run.id} are written as the floats that its few bits stand for.", file=sys.stderr)

@@ -9,6 +9,7 @@ import torch
 
 from harness.cli import main
 from harness.interfaces.visibility import Full
+from harness.models.huggingface.folder import open_folder
 from harness.rundir import RunDir
 from harness.stored import likelihood_of, own_tokens, stored_config, writes
 from harness.training.train import load_model
@@ -55,6 +56,13 @@ def test_a_masked_model_is_trained_and_goes_to_transformers(preset: str) -> None
     with torch.no_grad():
         found, expected = model.logits(tokens, visibility=Full()), theirs(tokens).logits
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_roberta_whose_padding_would_be_text_is_told(capfd: pytest.CaptureFixture) -> None:
+    assert main(["train", "architecture=roberta_base", *TINY, "objective=mlm", "tokenizer=bytes"]) == 0
+    assert main(["export", the_run().id, "to=out"]) == 0
+    assert "RobertaForMaskedLM takes token 1 for padding" in capfd.readouterr().err
+    assert open_folder(Path("out")).sequence_length() == 512  # of 514 rows, two are before the first place
 
 
 def test_an_imported_bert_is_a_masked_model() -> None:

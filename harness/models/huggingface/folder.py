@@ -52,9 +52,10 @@ class Folder:
         return plugin_config("objective", FAMILIES[self.theirs["model_type"]].objective, "method")
 
     def sequence_length(self) -> int | None:
-        """The longest sequence, in tokens, that it says it was made for."""
+        """The longest sequence, in tokens: that it can see, or else that it says it was made for."""
         option = FAMILIES[self.theirs["model_type"]].positions
-        return self.theirs.get(option) if option else None
+        said = self.theirs.get(option) if option else None
+        return self.architecture().maximum_length() or said
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A state dict of ours, float32 whatever the files hold. Raises UserError where they are damaged or are not
