@@ -90,8 +90,8 @@ class EncoderDecoderConfig(TransformerConfig):
         from harness_plugins.architecture.encoder_decoder.body import EncoderDecoder
 
         body = EncoderDecoder(self, vocabulary)
-        head = self.head.build(self.width, vocabulary, body.embedding_VC)
-        model = Model(body, {self.head.name: head}, self.maximum_length(), ENCODER_DECODER)
+        heads = self.head.build_all(self.width, vocabulary, body.embedding_VC)
+        model = Model(body, heads, self.maximum_length(), ENCODER_DECODER)
         body.initialise(model)
         return model
 

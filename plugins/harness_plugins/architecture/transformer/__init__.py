@@ -162,7 +162,8 @@ class TransformerConfig(ArchitectureConfig):
         return self.placement != "post" if self.final_norm is None else self.final_norm
 
     def heads(self) -> frozenset[str]:
-        return frozenset({self.head.name})
+        names: frozenset[str] = self.head.names()
+        return names
 
     @property
     def visibilities(self) -> frozenset[type[Condition]]:  # type: ignore[override]  # its blocks say it, not its class
@@ -277,8 +278,8 @@ class TransformerConfig(ArchitectureConfig):
         from harness_plugins.architecture.transformer.body import Transformer
 
         body = Transformer(self, vocabulary)
-        head = self.head.build(self.width, vocabulary, body.embedding_VC)
-        model = Model(body, {self.head.name: head}, self.maximum_length())
+        heads = self.head.build_all(self.width, vocabulary, body.embedding_VC)
+        model = Model(body, heads, self.maximum_length())
         body.initialise(model)
         return model
 
