@@ -37,15 +37,14 @@ def recurrence(
 
     with without_autocast(values_BTHV.device):
         queries, keys, values, log_decay = map(chunked, (queries_BTGK, keys_BTGK, values_BTHV, log_decay_BTHD))
-        inside_BNL = before_BN = None
+        since = log_decay.cumsum(-2).exp()  # (B, N, G, R, t, D): how much of the state before the chunk is left
+        inside_BNL = None
         if stretches_BT is not None:
             inside_BT = torch.cat((stretches_BT, stretches_BT[:, -1:].expand(-1, padding)), dim=1)
             inside_BNL = inside_BT.unflatten(1, (-1, chunk))
-            before_BN = F.pad(inside_BNL[:, :-1, -1], (1, 0))  # the stretch that the state before a chunk is of
-        between = _between(log_decay, inside_BNL)  # (B, N, G, R, t, s, D): how much of place s is left at place t
-        since = log_decay.cumsum(-2).exp()  # (B, N, G, R, t, D): how much of the state before the chunk is
-        if inside_BNL is not None:
-            since = since * (inside_BNL == before_BN[..., None])[:, :, None, None, :, None]
+            before_BN1 = F.pad(inside_BNL[:, :-1, -1], (1, 0))[..., None]  # the stretch of the state before
+            since = since * (inside_BNL == before_BN1)[:, :, None, None, :, None]
+        between = _between(log_decay, inside_BNL)  # (B, N, G, R, t, s, D): how much of place s is left at t
         added = (keys * between[..., -1, :, :]).transpose(-1, -2) @ values  # (B, N, G, R, K, V)
         empty = added.new_zeros(added.shape[:1] + added.shape[2:])
         state = empty if state_BHKV is None else state_BHKV.to(whole).unflatten(1, (groups, -1))

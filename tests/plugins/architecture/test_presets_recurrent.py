@@ -36,3 +36,9 @@ def test_a_preset_has_the_parameters_of_the_released_model(preset, parameters):
     assert account(config, config.vocabulary, 1024).total == parameters
     assert sum(p.numel() for p in build_on_meta(config, config.vocabulary).parameters()) == parameters
     assert config.maximum_length() is None
+
+
+@pytest.mark.parametrize("name", ["mamba2", "rwkv", "gla"])
+def test_flops_of_a_token_are_the_same_in_texts_of_any_length(name):
+    config = architecture(f"architecture={name}")
+    assert account(config, 512, 256).forward_flops == account(config, 512, 16384).forward_flops
