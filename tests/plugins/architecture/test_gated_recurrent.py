@@ -9,10 +9,11 @@ from harness.interfaces.visibility import Causal, NotBefore, SameDocument
 from harness.models.counting import account
 from harness.models.meta import build_on_meta
 from harness.models.roles import roles
+from harness.testing import ArchitectureKit
 
 VOCABULARY = 50
 KINDS = ("lstm", "gru")
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+of_each = pytest.mark.parametrize("kind", KINDS)
 
 
 def config(kind, **values):
@@ -23,6 +24,14 @@ def config(kind, **values):
 def build(kind, **values):
     torch.manual_seed(0)
     return config(kind, **values).build(VOCABULARY).eval()
+
+
+class TestLstm(ArchitectureKit):
+    config = config("lstm", hidden=16)
+
+
+class TestGru(ArchitectureKit):
+    config = config("gru")
 
 
 def tokens(rows: int, length: int) -> torch.Tensor:
@@ -46,6 +55,7 @@ def gru_step(cell, x, h, c):
     return (1 - update) * (ig + reset * hg).tanh() + update * h, c
 
 
+@of_each
 @torch.no_grad()
 @pytest.mark.parametrize("hidden", [None, 20])
 def test_it_is_what_the_papers_write(kind, hidden):
@@ -67,6 +77,7 @@ def test_it_is_what_the_papers_write(kind, hidden):
     torch.testing.assert_close(model.logits(inputs), expected, rtol=1e-4, atol=1e-5)
 
 
+@of_each
 @pytest.mark.parametrize("values", [{}, {"hidden": 20}, {"layers": 1}, {"layers": 3, "hidden": 8}])
 def test_closed_forms_equal_the_model(kind, values):
     """PyTorch's counter takes the layer apart into its matrix products on the meta device."""
@@ -78,6 +89,7 @@ def test_closed_forms_equal_the_model(kind, values):
     assert counted.forward_flops * 9 == counter.get_total_flops()
 
 
+@of_each
 @torch.no_grad()
 def test_a_place_sees_all_that_is_before_it_and_nothing_after(kind):
     model, inputs = build(kind), tokens(1, 12)
@@ -88,6 +100,7 @@ def test_a_place_sees_all_that_is_before_it_and_nothing_after(kind):
     assert (before[:, 7:] != after[:, 7:]).any(dim=-1).all()
 
 
+@of_each
 @torch.no_grad()
 def test_packed_documents_equal_documents_alone(kind):
     model, inputs = build(kind), tokens(2, 13)
@@ -99,6 +112,7 @@ def test_packed_documents_equal_documents_alone(kind):
         torch.testing.assert_close(together[row : row + 1], alone)
 
 
+@of_each
 def test_packed_documents_learn_as_documents_alone(kind):
     model, inputs = build(kind), tokens(1, 9)
     model.logits(
@@ -112,6 +126,7 @@ def test_packed_documents_learn_as_documents_alone(kind):
         torch.testing.assert_close(one, other.grad, rtol=1e-4, atol=1e-4)
 
 
+@of_each
 @torch.no_grad()
 def test_padding_on_the_left_changes_nothing(kind):
     model, inputs = build(kind), tokens(1, 6)
@@ -120,6 +135,7 @@ def test_padding_on_the_left_changes_nothing(kind):
     torch.testing.assert_close(found, model.logits(inputs))
 
 
+@of_each
 @torch.no_grad()
 @pytest.mark.parametrize("cuts", [[9], [1] * 9, [4, 1, 4], [2, 7]])
 def test_decoding_with_a_state_equals_the_whole(kind, cuts):
@@ -135,6 +151,7 @@ def test_decoding_with_a_state_equals_the_whole(kind, cuts):
     assert state.places == 9
 
 
+@of_each
 def test_every_parameter_has_a_role_and_learns(kind):
     model = build(kind, hidden=20)
     assert set(roles(model).values()) == {"embedding", "matrix", "bias"}
@@ -142,6 +159,7 @@ def test_every_parameter_has_a_role_and_learns(kind):
     assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
+@of_each
 @torch.no_grad()
 def test_dropout_acts_in_training_only(kind):
     model, plain, inputs = build(kind, dropout=0.5), build(kind), tokens(2, 9)
@@ -151,12 +169,14 @@ def test_dropout_acts_in_training_only(kind):
     assert torch.equal(model.logits(inputs), plain.logits(inputs))
 
 
+@of_each
 def test_at_the_start_an_lstm_keeps_what_it_remembers(kind):
     cell = build(kind).body.layers()[0].cell
     biases = (cell.bias_ih_l0 + cell.bias_hh_l0).chunk(4 if kind == "lstm" else 3)
     assert [gate.unique().item() for gate in biases] == ([0, 1, 0, 0] if kind == "lstm" else [0, 0, 0])
 
 
+@of_each
 @torch.no_grad()
 def test_embeddings_and_layers_start_with_their_own_spread(kind):
     """Embeddings of unit variance, and matrices that keep it; all else as init_std says."""

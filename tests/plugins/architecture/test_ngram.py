@@ -16,12 +16,42 @@ from harness.models.cross_entropy import cross_entropy
 from harness.models.learners import Seen, learners
 from harness.models.roles import roles
 from harness.scoring.ngram import NGram
+from harness.testing import ArchitectureKit
+from harness.testing.check import skip
+from harness.testing.sees import window
 
 VOCABULARY = 4
 
 
 def config(order=3, **values):
     return plugin_config("architecture", {"name": "ngram", "order": order, **values}, "architecture")
+
+
+class TestNgram(ArchitectureKit):
+    """What it knows are its counts, so what the kit asks of parameters and of channels is asked below."""
+
+    config = config(3)
+
+    def limits(self):
+        return [window(2)]
+
+    def test_shapes_and_dtypes(self):
+        skip("its hidden states are numbers of tokens, float32 in every precision")
+
+    def test_embeddings_do_what_their_tokens_do(self):
+        skip("it has no embeddings")
+
+    def test_the_seed_decides_and_nothing_else(self):
+        skip("nothing in it is drawn")
+
+    def test_every_parameter_gets_a_gradient(self):
+        skip("a discount of nothing that was counted has none")
+
+    def test_it_learns_by_heart(self):
+        skip("it learns after the optimizer's step")
+
+    def test_flops_are_as_declared(self):
+        skip("how much is read of its counts depends on them, and nothing of it is a matrix product")
 
 
 def batch(rows: list[list[int]], documents: list[list[int]] | None = None, weights=None) -> Batch:

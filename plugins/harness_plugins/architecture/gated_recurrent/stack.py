@@ -89,7 +89,7 @@ class Layer(nn.Module):
         kind = Lstm if isinstance(config, LstmConfig) else Gru
         self.cell = kind(given, config.channels, batch_first=True)
         std = config.channels**-0.5
-        self.cell.starts = {"weight_ih_l0": std, "weight_hh_l0": std}  # type: ignore[assignment]
+        self.cell.starts = {"weight_ih_l0": std, "weight_hh_l0": std}
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -172,4 +172,4 @@ class Stack(nn.Module):
         normal(model, self.config.init_std)
         if isinstance(self.config, LstmConfig):
             for layer in self.layers():  # PyTorch's order of gates: input, forget, cell, output
-                layer.cell.bias_ih_l0.chunk(4)[1].fill_(self.config.forget_bias)
+                layer.cell.get_parameter("bias_ih_l0").chunk(4)[1].fill_(self.config.forget_bias)
