@@ -62,6 +62,9 @@ OPTIONS = {
     "side by side, two norms": {"parallel": "two_norms", "norm": "layernorm"},
     "a bias for all layers": {"position": "alibi"},
     "queries and keys normed": {"attention": {"name": "multi_head", "query_key_norm": "rmsnorm"}},
+    "linear": {"attention": {"name": "linear", "chunk": 32}},
+    "random features": {"attention": "random_features"},
+    "block-sparse": {"attention": {"name": "block_sparse", "random": 1, "global_places": 16}},
 }
 
 

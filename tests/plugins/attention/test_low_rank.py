@@ -5,7 +5,7 @@ import torch
 
 from harness.composition import run_config as composed
 from harness.config import ConfigError
-from harness.interfaces.visibility import Full, NotBefore, SameDocument
+from harness.interfaces.visibility import Causal, Full, NotBefore, SameDocument
 from harness.planning.plan import resolve
 from harness.testing import AttentionKit
 from tests.attentions import WIDTH, config, heads_of, passed, random_module
@@ -68,6 +68,22 @@ def test_an_objective_that_must_not_see_ahead_is_refused_in_one_sentence():
     with pytest.raises(ConfigError, match="^objective=clm asks for Causal visibility, which attention=low_rank cannot"):
         resolve(composed([*SMALL, "objective=clm"]))
     resolve(composed([*SMALL, "objective=mlm"]))
+
+
+def test_a_body_can_do_what_the_attention_of_every_block_can(transformer):
+    blocks = {"whole": {}, "fewer": {"attention": "low_rank"}}
+    mixed = transformer(blocks=blocks, pattern=["whole", "fewer"])
+    assert mixed.visibilities == mixed.attention.visibilities & config("low_rank").visibilities
+    assert mixed.cannot_do(frozenset({Causal})) == "attention=low_rank"
+    assert mixed.maximum_length() == config("low_rank").length
+
+
+def test_documents_are_kept_apart_only_where_every_attention_can(monkeypatch):
+    of = composed([*SMALL, "objective=mlm", "data.attend_across_documents=false"])
+    resolve(of)
+    monkeypatch.setattr(type(of.architecture.attention), "visibilities", frozenset({Full}))
+    with pytest.raises(ConfigError, match="^data.attend_across_documents=false asks for SameDocument.*attention=low_r"):
+        resolve(of)
 
 
 def test_a_sequence_longer_than_its_weights_is_refused():
