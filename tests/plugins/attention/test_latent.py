@@ -16,6 +16,7 @@ from harness.models.meta import build_on_meta
 from harness.models.position import Position
 from harness.models.roles import roles
 from harness.models.visibility import View
+from harness.testing import AttentionKit
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "bench"))
 
@@ -203,3 +204,7 @@ def test_what_does_not_fit_is_refused(transformer, values, message):
 def test_it_is_not_cut_over_ranks(transformer):
     """The key that all heads share would be learned by each rank from its own heads alone."""
     assert transformer(attention="latent").tensor_parallel() == 1
+
+
+class TestLatent(AttentionKit):
+    config = config(heads=2, query_latent=6, value_channels=5, window=3)
