@@ -166,6 +166,7 @@ class Recurrent(nn.Module):
             self.tokens.starts = {"weight": config.embedding_std}  # type: ignore[assignment]
         added = config.layers * config.added  # over all layers
         normal(model, config.init_std, config.init_std / added**0.5 if config.init_scale_residual else None)
-        for module in cast(list[Any], list(self.blocks.modules())):
+        module: Any
+        for module in self.blocks.modules():
             if hasattr(module, "initialise"):
                 module.initialise()
