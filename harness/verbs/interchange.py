@@ -79,8 +79,8 @@ def export(words: list[str], verb: Verb) -> int:
         padding = theirs.get("pad_token_id")
         if padding is not None and tokenizer.decode([padding, padding]):
             print(
-                f"{theirs['architectures'][0]} takes token {padding} for padding and counts places without it, and here "
-                "it is text: where a text has it, give position_ids.",
+                f"{theirs['architectures'][0]} takes token {padding} for padding and counts places without it, and "
+                "here it is text: where a text has it, give position_ids.",
                 file=sys.stderr,
             )
     if config.quantizer:

@@ -61,6 +61,7 @@ OPTIONS = {
     "side by side, one norm": {"parallel": "one_norm", "embedding_norm": True},
     "side by side, two norms": {"parallel": "two_norms", "norm": "layernorm"},
     "a bias for all layers": {"position": "alibi"},
+    "positions that are projected": {"position": "disentangled", "attention": "disentangled"},
     "queries and keys normed": {"attention": {"name": "multi_head", "query_key_norm": "rmsnorm"}},
     "linear": {"attention": {"name": "linear", "chunk": 32}},
     "random features": {"attention": "random_features"},

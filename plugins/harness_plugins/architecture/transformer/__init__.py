@@ -243,15 +243,14 @@ class TransformerConfig(ArchitectureConfig):
         if self.position.biased and self.position.parameters(width, attention.heads):
             scores = attention.heads * sequence_length  # from above: on CPU no fused kernel takes a bias that learns
         computed = attention.activations(width, sequence_length) + feedforward.activations(width)
+        positions = attention.position_products(self.position)
         return LayerActivations(
             stream=self.norms * self.norm.activations(width)
             - (width if self.parallel == "two_norms" else 0)
             + attention.float32(width, sequence_length),
             computed=computed - (width if self.parallel == "one_norm" else 0),
-            products=attention.products(width)
-            + attention.position_products(self.position)
-            + feedforward.products(width),
-            gradients=feedforward.products(width),
+            products=attention.products(width) + positions + feedforward.products(width),
+            gradients=feedforward.products(width) + 2 * positions,  # of them, and of what is rearranged for them
             scores=scores,
         )
 
