@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from harness.config import ConfigError
 from harness.interfaces.architecture import ArchitectureConfig
 from harness.models.blocks import blocks
-from harness.testing.models import far, gradients, outputs, simplest, stirred, tokens
+from harness.testing.models import gradients, other_gradient, outputs, simplest, stirred, tokens
 
 #: What sums in another order may move, as a share of the usual size of a gradient.
 ROUNDING = 1e-4
@@ -30,10 +30,8 @@ def shards_otherwise(config: ArchitectureConfig) -> str | None:
     if _cuts_in_two(config):
         layouts["tensor parallelism"] = (1, 2)
     for name, layout in layouts.items():
-        for parameter, gradient in _spread(config, layout).items():
-            off = far(gradient.flatten(), expected[parameter].flatten())
-            if off > ROUNDING:
-                return f"Under {name} over two processes the gradient of {parameter} differs by {off:.1e}."
+        if other := other_gradient(_spread(config, layout), expected, ROUNDING):
+            return f"Under {name} over two processes the gradient of {other[0]} differs by {other[1]:.1e}."
     return None
 
 
