@@ -99,8 +99,9 @@ def gradients(model: Model, inputs_BT: torch.Tensor, visibility: Visibility | Co
 
 
 def other_gradient(found: dict[str, Any], expected: dict[str, Any], most: float) -> tuple[str, float] | None:
-    """The first parameter whose gradient is off by more than `most` of its usual size, and by how much. One that is less
-    than a hundredth of the others is measured by that: it may be zero but for rounding, as that of a bias of keys is."""
+    """The first parameter whose gradient is off by more than `most` of its usual size, and by how much. One that is
+    less than a hundredth of the others is measured by that: it may be zero but for rounding, as that of the bias of
+    keys is."""
     least = 1e-2 * torch.cat([gradient.flatten() for gradient in expected.values()]).double().square().mean().sqrt()
     for name, gradient in found.items():
         size = expected[name].double().square().mean().sqrt().clamp_min(least)
