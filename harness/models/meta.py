@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.interfaces.adapter import AdapterCounts
 from harness.interfaces.architecture import ArchitectureConfig, PartCount
+from harness.interfaces.visibility import Causal, Condition, Full
 from harness.models.model import Model
 
 
@@ -30,7 +31,7 @@ def count_on_meta(config: ArchitectureConfig, vocabulary: int, sequence_length: 
     parameters: Counter[tuple[str, bool]] = Counter()
     for name, parameter in model.named_parameters():
         parameters[".".join(name.split(".")[:2]), id(parameter) in tables] += parameter.numel()
-    flops = flops_on_meta(model, sequence_length)
+    flops = flops_on_meta(model, sequence_length, simplest(config))
     lines = {(part, False) for part, n in flops.items() if n} | set(parameters)
     return [
         PartCount(part, parameters[part, table], 0 if table else flops.get(part, 0), parameters[part, table], table)
@@ -38,7 +39,14 @@ def count_on_meta(config: ArchitectureConfig, vocabulary: int, sequence_length: 
     ]
 
 
-def training_flops_on_meta(model: Model, sequence_length: int, adapter: AdapterCounts | None = None) -> int:
+def simplest(config: ArchitectureConfig) -> Condition:
+    """A visibility that it can do: causal, if it can do that."""
+    return Causal() if Causal in config.visibilities else Full()
+
+
+def training_flops_on_meta(
+    model: Model, sequence_length: int, adapter: AdapterCounts | None = None, visibility: Condition = Causal()
+) -> int:
     """FLOPs of the forward and the backward pass for one token, as PyTorch's counter has them: parameters that are
     frozen have no gradient, and neither has what stands before all that is trained.
 
@@ -52,7 +60,7 @@ def training_flops_on_meta(model: Model, sequence_length: int, adapter: AdapterC
             model.get_submodule(name).register_forward_hook(partial(_as_adapted, reading, spared))
     inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
-        model.logits(inputs_BT, head=next(iter(model.heads))).sum().backward()
+        model.logits(inputs_BT, head=next(iter(model.heads)), visibility=visibility).sum().backward()
     beside = round(3 * adapter.flops - sum(spared)) if adapter else 0
     return counter.get_total_flops() // sequence_length + beside
 
@@ -65,14 +73,14 @@ def _as_adapted(
     return output + torch.zeros((), device="meta", requires_grad=True)
 
 
-def flops_on_meta(model: Model, sequence_length: int) -> dict[str, int]:
+def flops_on_meta(model: Model, sequence_length: int, visibility: Condition = Causal()) -> dict[str, int]:
     """FLOPs of the forward pass for one token, by child of the body and by head, as PyTorch's counter has them.
 
     model: on the meta device, where attention is taken apart into matrix products (the CPU's kernel is not counted).
     """
     inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
-        model.logits(inputs_BT, head=next(iter(model.heads)))
+        model.logits(inputs_BT, head=next(iter(model.heads)), visibility=visibility)
     counted = {name.removeprefix("Model."): sum(n.values()) for name, n in counter.get_flop_counts().items()}
     found: Counter[str] = Counter()
     for name, n in counted.items():

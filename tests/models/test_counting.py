@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.models.counting import account, inference_memory
-from harness.models.meta import build_on_meta, count_on_meta
+from harness.models.meta import build_on_meta, count_on_meta, simplest, training_flops_on_meta
 
 VARIANTS = {
     "llama": {},
@@ -96,3 +96,14 @@ def test_memory_of_the_cache_is_what_the_cache_takes(transformer):
         model.logits(torch.zeros(1, places, dtype=torch.int64), state=state)
     kept = sum(t.numel() * 4 for layer in state.layers for t in vars(layer).values() if isinstance(t, torch.Tensor))
     assert inference_memory(config, 100, "fp32").cache_per_token * places == kept
+
+
+def test_frozen_weights_are_counted_also_where_nothing_is_causal(transformer):
+    """A model that cannot be causal is counted as it can: what is frozen has no product of its own backward."""
+    config = transformer(attention={"name": "low_rank", "length": 24, "rank": 4})
+    model = build_on_meta(config, 100)
+    whole = training_flops_on_meta(model, 24, visibility=simplest(config))
+    assert whole == account(config, 100, 24).training_flops
+    model.requires_grad_(False)
+    model.heads["language_model"].weight.requires_grad_(True)
+    assert account(config, 100, 24).forward_flops < training_flops_on_meta(model, 24, None, simplest(config)) < whole
