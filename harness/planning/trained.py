@@ -62,11 +62,10 @@ def _partly_frozen(config: RunConfig, vocabulary: int, sequence_length: int) -> 
 
 
 def _counted(config: RunConfig, vocabulary: int, sequence_length: int, counts: AdapterCounts | None) -> int:
-    from harness.models.meta import build_on_meta, training_flops_on_meta
+    from harness.models.meta import build_on_meta, simplest, training_flops_on_meta
 
-    if counts is None:
-        return training_flops_on_meta(_frozen(config, vocabulary), sequence_length)
-    return training_flops_on_meta(build_on_meta(config.architecture, vocabulary), sequence_length, counts)
+    model = _frozen(config, vocabulary) if counts is None else build_on_meta(config.architecture, vocabulary)
+    return training_flops_on_meta(model, sequence_length, counts, simplest(config.architecture))
 
 
 def _frozen(config: RunConfig, vocabulary: int) -> Any:
