@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import plugin_config
 from harness.errors import UserError, suggest
+from harness.models.huggingface.bart import BART
 from harness.models.huggingface.bert import BERT
 from harness.models.huggingface.bloom import BLOOM
 from harness.models.huggingface.deberta_v2 import DEBERTA_V2
@@ -28,11 +29,13 @@ from harness.models.huggingface.mamba2 import MAMBA2
 from harness.models.huggingface.mistral import MISTRAL
 from harness.models.huggingface.mixtral import MIXTRAL
 from harness.models.huggingface.mpt import MPT
+from harness.models.huggingface.mt5 import MT5
 from harness.models.huggingface.phi3 import PHI3
 from harness.models.huggingface.qwen2 import QWEN2
 from harness.models.huggingface.roberta import ROBERTA
 from harness.models.huggingface.rwkv import RWKV
 from harness.models.huggingface.starcoder2 import STARCODER2
+from harness.models.huggingface.t5 import T5
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +64,9 @@ FAMILIES: dict[str, Family] = {
     "deepseek_v2": DEEPSEEK_V2,
     "mamba2": MAMBA2,
     "rwkv": RWKV,
+    "t5": T5,
+    "mt5": MT5,
+    "bart": BART,
 }
 
 
@@ -100,8 +106,11 @@ def state_from_transformers(theirs: Tensors, config: Any, model_type: str | None
     """Our state dict from theirs; `config` is the architecture's, as `config_from_transformers` gives it. model_type:
     of theirs; None: the first that computes the same.
 
-    Raises UserError for a tensor that is missing, left over or of another shape than the config says.
+    Raises UserError for a tensor that is missing, left over or of another shape than the config says, and for one of
+    several names whose values differ.
     """
+    import torch
+
     from harness.models.meta import build_on_meta
 
     family = _family(model_type or model_type_of(config), "taken from")
@@ -112,9 +121,13 @@ def state_from_transformers(theirs: Tensors, config: Any, model_type: str | None
     left = {name for name in theirs if not name.endswith(family.buffers)}
     ours: dict[str, torch.Tensor] = {}
     for row in rows:
-        if row.theirs not in theirs:
+        given = [name for name in (row.theirs, *row.also) if name in theirs]
+        if not given:
             raise UserError(f"The weights have no {row.theirs}, which a model of this config has.")
-        ours |= row.split(theirs[row.theirs], shapes)
+        for other in given[1:]:
+            if not torch.equal(theirs[given[0]], theirs[other]):
+                raise UserError(f"{given[0]} and {other} differ, and are one tensor in a model of this config.")
+        ours |= row.split(theirs[given[0]], shapes)
         left -= {row.theirs, *row.also}
     if left:
         raise UserError(f"The weights have {min(left)}, for which a model of this config has no place.")

@@ -66,7 +66,7 @@ class Family:
     sequence; None: it has none. prefix: of every name in the body. values, config: between their config and the values
     of ours, `vocab_size` of theirs left out. rows: every tensor. buffers: endings of what old checkpoints hold beside
     parameters. renamed: other endings of names in files, to those of the rows. objective: ours that such a model is
-    trained by.
+    trained by. in_files: of a config and a folder's tensors, the options that these tell better than that.
     """
 
     values: Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -79,6 +79,7 @@ class Family:
     buffers: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     objective: str = "clm"
+    in_files: Callable[[Mapping[str, Any], Mapping[str, torch.Tensor]], dict[str, Any]] | None = None
 
 
 def tables(config: Any, tokens: str, head: str = THEIR_HEAD) -> Iterator[Row]:
@@ -94,19 +95,23 @@ def tables(config: Any, tokens: str, head: str = THEIR_HEAD) -> Iterator[Row]:
 Names = Mapping[str, str | tuple[str, ...]]
 
 
-def layers(config: Any, theirs: str, names: Names, groups: int | None = None) -> Iterator[Row]:
+def layers(
+    config: Any, theirs: str, names: Names, groups: int | None = None, ours_at: str = "body.blocks"
+) -> Iterator[Row]:
     """The rows of all layers of a transformer. theirs: what their names begin with, {} for the layer. names: theirs to
-    ours, within a layer; of ours that are stacked, so many groups. Which have biases the parts say."""
+    ours, within a layer; of ours that are stacked, so many groups. ours_at: where our layers are. Which have biases the
+    parts say."""
     for layer, block in enumerate(config.layer_blocks()):
         for name, found in names.items():
             ours = (found,) if isinstance(found, str) else found
             for kind in ("weight", "bias") if _biased(block, ours[0]) else ("weight",):
-                stacked = tuple(f"body.blocks.{layer}.{part}.{kind}" for part in ours)
+                stacked = tuple(f"{ours_at}.{layer}.{part}.{kind}" for part in ours)
                 yield Row(f"{theirs.format(layer)}.{name}.{kind}", stacked, groups=groups if len(ours) > 1 else None)
 
 
 def _biased(block: Any, name: str) -> bool:
     """Whether a matrix or norm of a layer has a bias."""
+    name = name.replace("cross.", "attention.")
     part = name.split(".")[0]
     if name == "attention.out":
         return bool(getattr(block.attention, "biased_out", block.attention.bias))

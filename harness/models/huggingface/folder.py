@@ -5,8 +5,9 @@ Nothing in a folder is executed or unpickled: weights in other formats are refus
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from harness.config import plugin_config, to_mapping
 from harness.data.cache import digest
 from harness.errors import UserError
 from harness.files import checksum, new_folder, read_json, write_json
+from harness.interfaces.architecture import ENCODER_DECODER
 from harness.models.huggingface import (
     FAMILIES,
     config_from_transformers,
@@ -96,7 +98,11 @@ def open_folder(path: Path) -> Folder:
         raise UserError(
             f"The weights in {path} are quantized. Load them with transformers, call dequantize(), and save them again."
         )
-    folder = Folder(path, theirs, tuple(_files(path)))
+    files = tuple(_files(path))
+    family = FAMILIES.get(theirs.get("model_type", ""))
+    if family is not None and family.in_files is not None:
+        theirs |= family.in_files(theirs, Stored(files))
+    folder = Folder(path, theirs, files)
     folder.architecture()
     return folder
 
@@ -128,14 +134,35 @@ def _is_name(name: Any) -> bool:
 
 
 def _tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    return ((name, read()) for name, read in _opened(file))
+
+
+def _opened(file: Path) -> Iterator[tuple[str, Callable[[], torch.Tensor]]]:
+    """The name of each tensor, and what reads it before the next is asked for."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no mapping
-                yield name, opened.get_tensor(name)
+                yield name, partial(opened.get_tensor, name)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file} cannot be read as safetensors; it is damaged or cut short: {error}.") from None
+
+
+class Stored(Mapping[str, "torch.Tensor"]):
+    """The tensors of files by name, each read when it is asked for."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.places = {name: file for file in files for name, _ in _opened(file)}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return next(read() for found, read in _opened(self.places[name]) if found == name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any, model_type: str | None = None) -> None:
@@ -160,6 +187,8 @@ def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any, mo
         "eos_token_id": tokenizer.end,
         "dtype": str(table_VC.dtype).removeprefix("torch."),
     }
+    if architecture.topology() == ENCODER_DECODER:
+        theirs["decoder_start_token_id"] = tokenizer.end
     weights = state_to_transformers(state, architecture, theirs["model_type"])
     with new_folder(path) as folder:
         write_json(folder / CONFIG, theirs)

@@ -40,6 +40,9 @@ class EncoderDecoderConfig(TransformerConfig):
     def topology(self) -> str:
         return ENCODER_DECODER
 
+    def computes(self) -> dict[str, Any]:
+        return {**super().computes(), "encoder_layers": self.encoder.layers}
+
     @property
     def encoder(self) -> TransformerConfig:
         """The encoder's side, without its token table."""
