@@ -11,7 +11,7 @@ from harness.errors import suggest
 
 #: What a run may start from, and what it may lean on.
 STARTS = ("init", "continue")
-ROLES = (*STARTS, "reference")
+ROLES = (*STARTS, "reference", "teacher")
 
 #: What PyTorch's generators take.
 SEEDS: dict[str, Any] = {"minimum": 0, "maximum": 2**63 - 1}
@@ -186,7 +186,7 @@ class RunConfig(Config):
     parents: dict[str, str | None] = option(
         dict.fromkeys(ROLES), "what the run starts from, by role: a run as <id>[@step], or a folder of transformers. "
         "init: weights; continue: weights, optimizer and place in the stream; reference: the model that an alignment "
-        "stays near, null: init",
+        "stays near, null: init; teacher: the model whose predictions an objective learns from",
         identity=False,  # their ids stand for them
     )  # fmt: skip
     trainer: TrainerConfig = section(TrainerConfig, "how the run is carried out")

@@ -99,6 +99,9 @@ class MethodConfig(PluginConfig):
     reads: ClassVar[str] = DOCUMENTS
     #: The roles of parents that it leans on while it trains; one that is not given is `init`.
     leans_on: ClassVar[tuple[str, ...]] = ()
+    #: Those of them that teach it: each reads, in one forward pass, all rows that it trains on. `init` is none of these
+    #: unless it is named.
+    taught_by: ClassVar[tuple[str, ...]] = ()
     #: What its loss is told in: a quantity, and what it is a mean over.
     unit: ClassVar[str] = "nats per token"
     #: The topologies that it can train.
@@ -131,7 +134,8 @@ class MethodConfig(PluginConfig):
         return 1
 
     def forward_passes(self) -> int:
-        """Forward passes of each token in training beside the one that a backward pass follows."""
+        """Forward passes of each token in training beside the one that a backward pass follows, of models of the same
+        size. Those of `taught_by` are counted at their own."""
         return 0
 
     def room(self) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+#: logits_NV and columns of N rows to a sum; or to several, of which the first is learned and the others are told.
+Sums = Callable[..., torch.Tensor]
 
 
 def cross_entropy(
@@ -22,23 +25,27 @@ def cross_entropy(
     hidden_NC, targets_N, weights_N = hidden_BTC.flatten(0, 1), targets_BT.flatten(), weights_BT.flatten()
     if chunk is None or len(hidden_NC) <= chunk:
         return _nats(head(hidden_BTC).flatten(0, 1), targets_N, weights_N)
+    return summed(_nats, head, hidden_NC, (targets_N, weights_N), chunk)
+
+
+def summed(
+    sums: Sums, head: Any, hidden_NC: torch.Tensor, columns: Sequence[torch.Tensor], chunk: int | None = None
+) -> torch.Tensor:
+    """What `sums` makes of the logits of all places and of the columns beside them, added up over chunks. head, chunk:
+    as above. Only hidden_NC and what head is made of have gradients."""
+    if chunk is None or len(hidden_NC) <= chunk:
+        return sums(head(hidden_NC), *columns)
     if not torch.is_grad_enabled():
-        return _sum(head, hidden_NC, targets_N, weights_N, chunk)
+        parts = zip(hidden_NC.split(chunk), *(column.split(chunk) for column in columns), strict=True)
+        return torch.stack([sums(head(own_NC), *own) for own_NC, *own in parts]).sum(0)
     trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
-    found: torch.Tensor = _ByChunks.apply(head, hidden_NC, targets_N, weights_N, chunk, *trained)
+    found: torch.Tensor = _ByChunks.apply(sums, head, hidden_NC, columns, chunk, *trained)
     return found
 
 
 def _nats(logits_NV: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor) -> torch.Tensor:
     logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
     return (F.cross_entropy(logits_NV, targets_N, reduction="none") * weights_N).sum()
-
-
-def _sum(
-    head: Any, hidden_NC: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor, chunk: int
-) -> torch.Tensor:
-    parts = zip(hidden_NC.split(chunk), targets_N.split(chunk), weights_N.split(chunk), strict=True)
-    return torch.stack([_nats(head(own_NC), own_N, weights) for own_NC, own_N, weights in parts]).sum()
 
 
 class _ByChunks(torch.autograd.Function):
@@ -48,43 +55,49 @@ class _ByChunks(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        sums: Sums,
         head: nn.Module,
         hidden_NC: torch.Tensor,
-        targets_N: torch.Tensor,
-        weights_N: torch.Tensor,
+        columns: Sequence[torch.Tensor],
         chunk: int,
         *trained: nn.Parameter,
     ) -> torch.Tensor:
         gradient_NC = torch.empty_like(hidden_NC)
         gradients = [torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32)) for p in trained]
-        parts = zip(*(each.split(chunk) for each in (hidden_NC, targets_N, weights_N, gradient_NC)), strict=True)
-        sums = [_add_gradients(head, trained, gradients, *part) for part in parts]
+        parts = zip(*(each.split(chunk) for each in (gradient_NC, hidden_NC, *columns)), strict=True)
+        found = [_add_gradients(sums, head, trained, gradients, *part) for part in parts]
         ctx.save_for_backward(gradient_NC, *gradients)
         ctx.types = [parameter.dtype for parameter in trained]
-        return torch.stack(sums).sum()
+        return torch.stack(found).sum(0)
 
     @staticmethod
     def backward(ctx: Any, *factors: torch.Tensor) -> Any:
         gradient_NC, *gradients = ctx.saved_tensors
-        scaled = [(gradient * factors[0]).to(kind) for gradient, kind in zip(gradients, ctx.types, strict=True)]
-        return None, (gradient_NC * factors[0]).to(gradient_NC.dtype), None, None, None, *scaled
+        factor = _first(factors[0])
+        scaled = [(gradient * factor).to(kind) for gradient, kind in zip(gradients, ctx.types, strict=True)]
+        return None, None, (gradient_NC * factor).to(gradient_NC.dtype), None, None, *scaled
 
 
 def _add_gradients(
+    sums: Sums,
     head: nn.Module,
     trained: Sequence[nn.Parameter],
     gradients: Sequence[torch.Tensor],
-    hidden_NC: torch.Tensor,
-    targets_N: torch.Tensor,
-    weights_N: torch.Tensor,
     written_NC: torch.Tensor,
+    hidden_NC: torch.Tensor,
+    *columns: torch.Tensor,
 ) -> torch.Tensor:
-    """One chunk's sum. Its gradients are added to those of the parameters, and written for the hidden states."""
+    """One chunk's sums. Its gradients are added to those of the parameters, and written for the hidden states."""
     with torch.enable_grad():
         own_NC = hidden_NC.detach().requires_grad_()
-        nats = _nats(head(own_NC), targets_N, weights_N)
-    found_NC, *found = torch.autograd.grad(nats, (own_NC, *trained), materialize_grads=True)
+        of_chunk = sums(head(own_NC), *columns)
+        found_NC, *found = torch.autograd.grad(_first(of_chunk), (own_NC, *trained), materialize_grads=True)
     written_NC.copy_(found_NC)
-    for gradient, of_chunk in zip(gradients, found, strict=True):
-        gradient += of_chunk
-    return nats.detach()
+    for gradient, more in zip(gradients, found, strict=True):
+        gradient += more
+    return of_chunk.detach()
+
+
+def _first(sums: torch.Tensor) -> torch.Tensor:
+    """Of one or several."""
+    return sums.flatten()[0]

@@ -17,7 +17,7 @@ def cost(plan: Plan, flops_per_second: float) -> dict[str, Any]:
     """One line of `harness plan`. memory_bytes: the most that a step holds at once, on one device.
     own_flops, hours: without what is continued from another run."""
     config, read = plan.config, seen(plan)
-    memory = _most_memory(config, plan.vocabulary)
+    memory = _most_memory(config, plan.vocabulary) + _of_teachers(plan)
     return {
         "run": plan.id,
         "parameters": plan.account.total,
@@ -60,8 +60,8 @@ def machine_rate(config: RunConfig) -> tuple[float, str]:
 def description(config: RunConfig) -> dict[str, Any]:
     """The model by part, in totals, FLOPs for each token, and memory. Nothing is built. A run with parents is resolved
     first: it may have its architecture and its tokenizer from there. Raises ConfigError where it cannot start so."""
-    if any(config.parents.values()):
-        plan = resolve(config)
+    plan = resolve(config) if any(config.parents.values()) else None
+    if plan:
         config, vocabulary = plan.config, plan.vocabulary
     else:
         vocabulary = vocabulary_of(config)
@@ -78,20 +78,21 @@ def description(config: RunConfig) -> dict[str, Any]:
         "active_parameters": model.active,
         "trained_parameters": trained_parameters(config, vocabulary, model.total),
         "forward_flops_per_token": model.forward_flops,
-        **(_of_training(config, vocabulary, model) if config.method else {}),
+        **(_of_training(config, vocabulary, model, plan) if config.method else {}),
         weights: inference.weights,
         "inference_bytes_of_cache_per_token": inference.cache_per_token,
         "inference_bytes_of_state": inference.state_per_row,
     }
 
 
-def _of_training(config: RunConfig, vocabulary: int, model: Account) -> dict[str, Any]:
-    training = _training_memory(config, vocabulary)
+def _of_training(config: RunConfig, vocabulary: int, model: Account, plan: Plan | None) -> dict[str, Any]:
+    """plan: of a run with parents."""
+    training, beside = _training_memory(config, vocabulary), _of_teachers(plan) if plan else 0.0
     return {
-        "training_flops_per_token": training_flops(config, vocabulary, model),
+        "training_flops_per_token": plan.training_flops if plan else training_flops(config, vocabulary, model),
         "training_flops_per_token_by_6N": model.six_n(model.active_non_embedding),
-        "training_bytes": training.peak,
-        "training_bytes_of_weights": training.weights,
+        "training_bytes": training.peak + beside,
+        "training_bytes_of_weights": training.weights + beside,
         "training_bytes_of_gradients": training.gradients,
         "training_bytes_of_optimizer": training.optimizer,
         "training_bytes_of_copies": training.copies,
@@ -114,6 +115,11 @@ def _most_memory(config: RunConfig, vocabulary: int) -> float:
     if config.method is None:
         return inference_memory(config.architecture, vocabulary, config.trainer.precision).weights
     return _training_memory(config, vocabulary).peak
+
+
+def _of_teachers(plan: Plan) -> float:
+    """Bytes of their weights: each device holds them whole."""
+    return sum(inference_memory(*of, plan.config.trainer.precision).weights for of in plan.teachers)
 
 
 def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:

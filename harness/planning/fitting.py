@@ -12,9 +12,9 @@ from harness.schema import STARTS, RunConfig
 def leans_on(config: RunConfig, role: str) -> str | None:
     """What the method leans on a parent as: what a run starts from stands in for a role that is not given. Raises
     ConfigError for a role that it has no use for."""
-    leans_on = config.method.leans_on if config.method else ()
+    leans_on, taught_by = (config.method.leans_on, config.method.taught_by) if config.method else ((), ())
     if role in STARTS:
-        return next((of for of in leans_on if not config.parents.get(of)), None)
+        return next((of for of in leans_on if of not in taught_by and not config.parents.get(of)), None)
     if role not in leans_on:
         raise ConfigError(f"{config.method.name if config.method else 'this run'} leans on no {role}. Leave it out.")
     return role
@@ -23,14 +23,18 @@ def leans_on(config: RunConfig, role: str) -> str | None:
 def check_leaned_on(
     role: str, config: RunConfig, vocabulary: int, architecture: Any, its_vocabulary: int, same: bool
 ) -> None:
-    """same: whether its tokens stand for the same texts, where there are as many."""
+    """same: whether its tokens stand for the same texts."""
     method = config.method
     if method.head not in architecture.heads():
         raise ConfigError(
             f"{method.name} leans on it as its {role} and needs its head {method.head}, but it has "
             f"{', '.join(sorted(architecture.heads()))}. Say parents.{role}=<another run>."
         )
-    if vocabulary != its_vocabulary or not same:
+    if architecture.topology() not in method.topologies:
+        raise ConfigError(
+            f"{method.name} leans on it as its {role}, which is of another topology: {architecture.topology()}."
+        )
+    if not same:  # a table may have more rows than the tokenizer has tokens
         said = (
             f"has {its_vocabulary} tokens, and this run {vocabulary}"
             if vocabulary != its_vocabulary

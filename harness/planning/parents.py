@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +71,11 @@ def leaned_on(config: RunConfig, parents: Mapping[str, Parent]) -> dict[str, Par
     if config.method is None:
         return {}
     missing = [role for role in config.method.leans_on if role not in parents]
+    if untaught := [role for role in missing if role in config.method.taught_by]:
+        raise ConfigError(
+            f"objective={config.method.name} learns from a {untaught[0]} and has none: give "
+            f"parents.{untaught[0]}=<run>, or a folder of transformers."
+        )
     start = parents.get("init")
     if missing and "continue" in parents:
         raise ConfigError(
@@ -112,6 +118,8 @@ def _resolved(
             check_beside(config, vocabulary, run.vocabulary, same, run.tokens)
     if leans := leans_on(config, role):
         same = data == run.data or _same_tokenizer(config, run, inherited)
+        if leans in config.method.taught_by:
+            _check_teaches(config, run)
         check_leaned_on(leans, config, vocabulary, run.config.architecture, run.vocabulary, same)
     return Parent(run.dir.path, step, f"{run.dir.id}@{step}")
 
@@ -255,6 +263,34 @@ def _check_continue(
             f"the parent is at step {step}, and this run's budget ends at step {steps}. The budget counts from the "
             "beginning, the parent's steps included: give it more."
         )
+
+
+def _check_teaches(config: RunConfig, run: _Run) -> None:
+    """Whether it was trained for what is asked of it."""
+    theirs = run.config.method
+    if theirs and theirs.likelihood != config.method.likelihood:
+        raise ConfigError(
+            f"{config.method.name} asks a teacher what follows a text, and {theirs.name} has not trained it for that: "
+            f"its likelihood is {theirs.likelihood or 'none'}, and not {config.method.likelihood}."
+        )
+
+
+def teachers(config: RunConfig, planned: Mapping[str, Plan]) -> list[tuple[Any, int]]:
+    """Architecture and vocabulary of each parent that reads all rows of the run. One that is not there is told when
+    parents are resolved."""
+    named = [config.parents.get(role) for role in (config.method.taught_by if config.method else ())]
+    found = []
+    for text in filter(None, named):
+        with contextlib.suppress(UserError):
+            if is_transformers(Path(text)):
+                from harness.models.huggingface.folder import open_folder
+
+                architecture = open_folder(Path(text)).architecture()
+                found.append((architecture, architecture.vocabulary))
+            else:
+                run = named_run(split(text)[0], config.runs, planned)
+                found.append((run.config.architecture, run.vocabulary))
+    return found
 
 
 def _said(value: Any) -> str:

@@ -19,7 +19,7 @@ from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
 from harness.interfaces.visibility import SameDocument
 from harness.models.counting import Account, account
 from harness.planning.layout import check_layout
-from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents
+from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents, teachers
 from harness.planning.quantized import as_its_parent
 from harness.planning.trained import trained_parameters, training_flops
 from harness.schema import STARTS, RunConfig
@@ -51,6 +51,7 @@ class Plan:
     training_flops: float  #: of one token, exact: see `harness.planning.trained`
     parents: Mapping[str, Parent] = field(default_factory=dict)
     inherited: Path | None = None  #: the folder of a parent's tokenizer that this run uses
+    teachers: Sequence[tuple[Any, int]] = ()  #: architecture and vocabulary of each
 
     def dataset(self, progress: Any = None) -> Dataset:
         return dataset(self.config, progress, self.inherited)
@@ -95,7 +96,8 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
         _fits(config)
     model = account(config.architecture, vocabulary, *places_of(config))
     trained = trained_parameters(config, vocabulary, model.total)
-    flops = training_flops(config, vocabulary, model)
+    taught_by = teachers(config, planned or {})
+    flops = training_flops(config, vocabulary, model, taught_by)
     steps = _steps(config, model, flops, inherited)
     data = data_fingerprint(config, inherited)
     parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited)
@@ -107,7 +109,7 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     tokens = steps * config.step_tokens
     parents |= leaned_on(config, parents)  # what it starts from stands in the identity once
     id = run_id(determined)
-    return Plan(config, id, determined, vocabulary, steps, tokens, model, trained, flops, parents, inherited)
+    return Plan(config, id, determined, vocabulary, steps, tokens, model, trained, flops, parents, inherited, taught_by)
 
 
 def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | None) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from harness.config import to_mapping
 from harness.interfaces.adapter import AdapterCounts
-from harness.models.counting import Account
+from harness.models.counting import Account, account
 from harness.schema import RunConfig
 
 
@@ -34,9 +35,12 @@ def adapter_counts(config: RunConfig, vocabulary: int) -> AdapterCounts | None:
     return counts
 
 
-def training_flops(config: RunConfig, vocabulary: int, model: Account) -> float:
+def training_flops(
+    config: RunConfig, vocabulary: int, model: Account, teachers: Sequence[tuple[Any, int]] = ()
+) -> float:
     """Of one token of the corpus, exact: forward and backward, and the method's forward passes besides. model: at the
-    places that the method makes of a row, which may be more or fewer than its tokens.
+    places that the method makes of a row, which may be more or fewer than its tokens. teachers: architecture and
+    vocabulary of those that read each row, too.
 
     In the backward pass each matrix product of the forward pass stands for two, of which one is the gradient of what it
     reads and one that of its weights. A frozen matrix has no gradient of its own, and what stands before all that is
@@ -45,7 +49,8 @@ def training_flops(config: RunConfig, vocabulary: int, model: Account) -> float:
     besides = config.method.forward_passes() if config.method else 0
     whole = config.adapter is None and not config.optimizer.frozen
     own = model.training_flops if whole else _partly_frozen(config, vocabulary, model.sequence_length)
-    return float(own + besides * model.forward_flops) * model.sequence_length / config.data.sequence_length
+    besides = besides * model.forward_flops + sum(account(*of, model.sequence_length).forward_flops for of in teachers)
+    return float(own + besides) * model.sequence_length / config.data.sequence_length
 
 
 _known: dict[str, int] = {}

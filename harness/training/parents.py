@@ -122,11 +122,16 @@ def _frozen(job: TrainingJob, role: str) -> Model:
     """A parent's model, on the training device, for the forward pass alone."""
     parent = job.parents[role]
     architecture, weights, _ = read(parent)
-    model: Model = architecture.build(job.vocabulary)
+    model: Model = architecture.build(architecture.vocabulary or _vocabulary(parent))
     model.load_state_dict(weights)
     if job.config.trainer.precision == "bf16-true":  # as the policy is computed in
         model.bfloat16()
     return model.to(device_of(job.config.trainer)).eval().requires_grad_(False)
+
+
+def _vocabulary(parent: Parent) -> int:
+    """Of a run: with its method's own tokens it may be another than that of whoever leans on it."""
+    return int(RunDir(parent.path).manifest()["model"]["vocabulary"])
 
 
 def _say_what_was_seen(job: TrainingJob, parent: Parent) -> None:
