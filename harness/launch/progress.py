@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,18 @@ LOOK = 0.25
 
 class Watch:
     """Follows run directories from outside, by the last line of their metrics; a table of all on a terminal, else a
-    line every `interval` seconds."""
+    line every `interval` seconds. varied: what tells each run from the others, by id; None: what their configs do."""
 
-    def __init__(self, plans: Sequence[Plan], runs: Path, interval: float = 15.0) -> None:
+    def __init__(
+        self, plans: Sequence[Plan], runs: Path, interval: float = 15.0, varied: Mapping[str, str] | None = None
+    ) -> None:
         self.plans = {plan.id: plan for plan in plans}
         self.runs, self.interval = runs, interval
         self.total = sum(plan.own_flops for plan in plans) or 1.0
-        what = told_apart([to_mapping(plan.config) for plan in self.plans.values()])
-        self.lines = {name: Line(name, said) for name, said in zip(self.plans, what, strict=True)}
+        if varied is None:
+            what = told_apart([to_mapping(plan.config) for plan in self.plans.values()])
+            varied = dict(zip(self.plans, what, strict=True))
+        self.lines = {name: Line(name, varied[name]) for name in self.plans}
         self.before: dict[str, float] = {}  #: what stood there when it was first looked at, from an earlier start
         self.started = self.said = time.monotonic()
         self.looked = float("-inf")

@@ -88,7 +88,7 @@ class Study:
     def _train(self, plans: Sequence[Plan], jobs: Sequence[Job], machine: Machine) -> list[Outcome]:
         make_ready(plans)
         launcher, runs = plans[0].config.launcher, Path(plans[0].config.runs)
-        with Watch(plans, runs) as watch:
+        with Watch(plans, runs, varied=self.varied) as watch:
             outcomes = Pool(launcher.workers, machine, launcher.pin, watch.tick).run(jobs)
         failed = [outcome for outcome in outcomes if outcome.code]
         for outcome in failed:

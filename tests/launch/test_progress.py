@@ -153,3 +153,13 @@ def on_a_terminal(program, *arguments, lines, columns):
             said += part
     assert child.wait() == 0, said.decode()
     return said.decode()
+
+
+def test_a_studys_runs_are_told_by_its_own_words(tmp_path, clock, capsys):
+    """A variant is one word, however many options it sets."""
+    watch = Watch(plans(a=1.0, b=1.0), tmp_path, interval=1.0, varied={"a": "alibi seed=0", "b": "llama seed=1"})
+    watch.tick(["a"])
+    clock.time = 10.0
+    reach(tmp_path, "a", 75)
+    watch.tick(["a"])
+    assert "a alibi seed=0 75%" in capsys.readouterr().err
