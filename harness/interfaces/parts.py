@@ -94,6 +94,14 @@ class AttentionConfig(PluginConfig):
         resolved."""
         return to_mapping(self)
 
+    def at_width(self, width: int, base_channels: int) -> Any:
+        """Itself as it stands in a model in μP (`harness.models.widening`), whose heads had so many channels at the
+        base width. Raises ConfigError where it is not known to serve all widths."""
+        raise ConfigError(
+            f"attention={self.name} is not known to serve all widths alike: choose multi_head, or leave "
+            "architecture.base_width out."
+        )
+
     def check_position(self, position: PositionConfig) -> None:
         """Raises ConfigError where it makes nothing of such a position."""
         if position.disentangled:
@@ -170,7 +178,8 @@ class FeedforwardConfig(PluginConfig):
     and the count that it is divided by).
 
     A module in it that shares places out to experts has ``load_E``: None, or what it adds the number of places that
-    each expert was given to (`harness.models.load`). One that gives a child some of the places only names the share
+    each expert was given to; and ``real_BT``: which places are no padding, or None, which the body tells it before each
+    pass. Padding has no part in counts and losses (`harness.models.load`). One that gives a child some of the places only names the share
     that it sees on average in ``given: dict[str, float]``, by the child's name. Where something in it ``learns``
     without a gradient, the loop calls ``learn(seen)`` after each optimizer step (`harness.models.learners`).
     """
@@ -211,6 +220,14 @@ class FeedforwardConfig(PluginConfig):
 @dataclass(kw_only=True)
 class HeadConfig(PluginConfig):
     """``build(width, vocabulary, embedding_VC)``: a module, hidden_BTC → what its method needs (logits_BTV, …)."""
+
+    def at_width(self, times: float) -> Any:
+        """Itself as it stands in a model in μP (`harness.models.widening`) that is so many times as wide as at its
+        base. Raises ConfigError where it is not known to serve all widths."""
+        raise ConfigError(
+            f"head={self.name} is not known to serve all widths alike: choose another, or leave "
+            "architecture.base_width out."
+        )
 
     def parameters(self, width: int, vocabulary: int) -> int:
         """Its own parameters; those shared with the embedding table are not counted again."""

@@ -61,6 +61,14 @@ class NotBefore(Condition):
 
 
 @dataclass(frozen=True, eq=False)
+class Padded(Condition):
+    """The places of each row from its length on are padding, which stands for nothing. It hides nothing by itself: the
+    other conditions keep real places from seeing them. lengths_B: real places of each row."""
+
+    lengths_B: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Cross(Condition):
     """What a decoder's place sees of the text that its encoder has read: the places of the same document. It says
     nothing of what decoders' places see of each other. documents_BT: the document of each place of the decoder; None:

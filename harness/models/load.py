@@ -9,10 +9,27 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.interfaces.visibility import Padded, Visibility
+
 
 def routers(model: nn.Module) -> dict[str, Any]:
     """The modules that share places out to experts, by name: those that have ``load_E``."""
     return {name: module for name, module in model.named_modules() if hasattr(module, "load_E")}
+
+
+def tell_real(blocks: nn.Module, visibility: Visibility, places: int, offset: int) -> None:
+    """Tells routers which of the places of a forward pass are no padding, as `Padded` says; all, where nothing does.
+    They know it until the next pass, so that what a backward pass computes again is the same.
+
+    offset: places before those of this pass, which the decoding state holds.
+    """
+    padded, real_BT = visibility.get(Padded), None
+    if isinstance(padded, Padded):
+        assert padded.lengths_B is not None
+        place_T = torch.arange(offset, offset + places, device=padded.lengths_B.device)
+        real_BT = place_T < padded.lengths_B[:, None]
+    for router in routers(blocks).values():
+        router.real_BT = real_BT
 
 
 def given(model: nn.Module, name: str) -> float:

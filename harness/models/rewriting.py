@@ -12,8 +12,9 @@ import torch
 from harness.interfaces.architecture import ENCODER_DECODER, Output
 from harness.interfaces.batch import Batch, Randomness, Sequences
 from harness.interfaces.method import Setting
-from harness.interfaces.visibility import Causal, Cross, Full, Prefix, SameDocument, Visibility
+from harness.interfaces.visibility import Causal, Cross, Full, Padded, Prefix, SameDocument
 from harness.models.cross_entropy import cross_entropy
+from harness.models.visibility import padded_behind
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class Rewriting:
 
     def output(self, model: Any, batch: Batch) -> Output:
         """What the body makes of a batch: hidden_BTC of what is written, auxiliary losses of both sides."""
-        visibility = Visibility((Prefix(batch.extra["prefix_B"]) if "prefix_B" in batch.extra else Causal(),))
+        order = Prefix(batch.extra["prefix_B"]) if "prefix_B" in batch.extra else Causal()
+        visibility = order & padded_behind(batch.weights_BT)
         if batch.documents_BT is not None:
             visibility = visibility & SameDocument(batch.documents_BT)
         where = {"positions_BT": batch.positions_BT}
@@ -131,7 +133,7 @@ class Rewriting:
         read = model.body.encode(
             batch.extra["source_BS"],
             positions_BS=batch.extra.get("source_positions_BS"),
-            visibility=Full() & SameDocument(sources_BS),
+            visibility=Full() & SameDocument(sources_BS) & Padded((sources_BS >= 0).sum(1)),
         )
         seen = visibility & Cross(sources_BS, batch.documents_BT)
         output = model.body(batch.inputs_BT, context=read.hidden_BTC, visibility=seen, **where)

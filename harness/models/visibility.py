@@ -14,6 +14,7 @@ from harness.interfaces.visibility import (
     Cross,
     Full,
     NotBefore,
+    Padded,
     Prefix,
     SameDocument,
     Visibility,
@@ -57,7 +58,9 @@ def lower(
 def _always_holds(condition: Condition, query_length: int, key_length: int, offset: int) -> bool:
     if isinstance(condition, Causal):
         return query_length == 1 and offset == key_length - 1  # the newest place sees all
-    return isinstance(condition, (Full, Cross)) or (isinstance(condition, Window) and condition.width >= key_length)
+    return isinstance(condition, (Full, Cross, Padded)) or (
+        isinstance(condition, Window) and condition.width >= key_length
+    )
 
 
 def _holds(condition: Condition, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
@@ -133,6 +136,12 @@ class View:
         if documents_BT is None:
             documents_BT = sources_BS.new_zeros(len(sources_BS), self.queries)
         return Seen(False, (documents_BT[:, :, None] == sources_BS[:, None, :])[:, None], self.offset)
+
+
+def padded_behind(weights_BT: torch.Tensor) -> Padded:
+    """Of rows that end where the last of their targets counts: what stands behind it is padding."""
+    counted_T = torch.arange(1, weights_BT.shape[1] + 1, device=weights_BT.device)
+    return Padded(((weights_BT > 0) * counted_T).amax(1))
 
 
 def numbered_documents(visibility: Visibility, places: int, device: torch.device) -> torch.Tensor | None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.interfaces.architecture import ArchitectureConfig
+from harness.interfaces.architecture import DECODER, ArchitectureConfig
 from harness.interfaces.batch import ANSWER, CONTEXT, PADDING, Batch, Sequences
 from harness.interfaces.corpus import DOCUMENTS
 from harness.interfaces.method import SEQUENCES, Method, MethodConfig, Setting
-from harness.interfaces.visibility import SameDocument, Visibility
+from harness.interfaces.visibility import Cross, Padded, SameDocument, Visibility
 from harness.models.model import Model
 
 #: Rows and tokens of what a method is given, and the tokens that stand for text.
@@ -38,11 +38,15 @@ class Letters:
         return "".join(chr(32 + token) for token in tokens if token != self.end)
 
 
-def setting(config: MethodConfig, tokenizer: Any, across: bool = True, length: int = LENGTH) -> Setting:
+def setting(
+    config: MethodConfig, tokenizer: Any, across: bool = True, length: int = LENGTH, topology: str = DECODER
+) -> Setting:
     """What a method is built in. Its own tokens stand behind the tokenizer's."""
     names = config.extra_tokens()
     extra = {name: tokenizer.size + number for number, name in enumerate(names)}
-    return Setting(tokenizer=tokenizer, attend_across_documents=across, sequence_length=length, extra=extra)
+    return Setting(
+        tokenizer=tokenizer, attend_across_documents=across, sequence_length=length, extra=extra, topology=topology
+    )
 
 
 def sequences(config: MethodConfig, rows: int = ROWS, length: int = LENGTH, seed: int = 0) -> Sequences:
@@ -100,9 +104,16 @@ def depends_on_rows(method: Method, rows: Sequences) -> str | None:
     for name, tensor in whole.items():
         own = tensor.unflatten(0, (-1, count))
         for row in range(count):
-            if not torch.equal(own[:, row], alone[row][name]):
+            if not _equal_but_for_padding(name, own[:, row], alone[row][name]):
                 return f"Alone, row {row} has another {name} than beside others: a row's chance is keyed by its place."
     return None
+
+
+def _equal_but_for_padding(name: str, beside: torch.Tensor, alone: torch.Tensor) -> bool:
+    """Beside longer rows a row has padding behind it, which does not count."""
+    width = alone.shape[-1]
+    counts = name == "weights_BT" and bool(beside[..., width:].any())
+    return torch.equal(beside[..., :width], alone) and not counts
 
 
 def _parts(rows: Sequences) -> list[Sequences]:
@@ -171,10 +182,11 @@ def weighted_mean(seen: list[Any], model: Model, batch: Batch) -> float:
 
 def asks_for_more(config: MethodConfig, seen: list[Any]) -> str | None:
     """Whether a body is asked for a visibility that the Config does not name, so that no refusal could. Documents are
-    hidden from each other where the data says so, which is no method's own wish."""
+    hidden from each other where the data says so, which is no method's own wish; padding hides nothing, and what an
+    encoder has read is seen in every topology that has one."""
     for _, options in seen:
         kinds = (Visibility() & options["visibility"]).kinds()
-        if more := kinds - config.asks() - {SameDocument}:
+        if more := kinds - config.asks() - {Cross, Padded, SameDocument}:
             return f"It asks the body for {', '.join(sorted(k.__name__ for k in more))}, which asks() does not name."
     return None
 
@@ -216,7 +228,7 @@ class Asked:
 
     def __init__(self, model: Model) -> None:
         self.seen: list[tuple[Any, Any]] = []
-        model.body.register_forward_pre_hook(self._note, with_kwargs=True)  # type: ignore[attr-defined]
+        self.handle = model.body.register_forward_pre_hook(self._note, with_kwargs=True)  # type: ignore[attr-defined]
 
     def _note(self, module: Any, arguments: Any, options: Any) -> None:
         self.seen.append((arguments, options))

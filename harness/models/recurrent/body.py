@@ -16,6 +16,7 @@ from torch import nn
 from harness.interfaces.architecture import Output
 from harness.interfaces.visibility import Causal, Condition, NotBefore, SameDocument, Visibility
 from harness.models.initialise import normal
+from harness.models.load import tell_real
 from harness.models.recurrent import RecurrentConfig
 
 Losses = dict[str, tuple[torch.Tensor, float]]
@@ -143,6 +144,7 @@ class Recurrent(nn.Module):
         hidden_BTC = self.tokens(inputs_BT) if embeddings_BTC is None else embeddings_BTC
         places, offset = hidden_BTC.shape[1], state.places if state is not None else 0
         stretches_BT = stretches(visibility, places, offset, hidden_BTC.device)
+        tell_real(self.blocks, visibility, places, offset)
         hidden_BTC = self.embedding_norm(hidden_BTC)
 
         auxiliary: Losses = {}

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from harness.data.pairs import ANSWERS, answered
 from harness.interfaces.batch import Batch, Randomness, Sequences
 from harness.interfaces.method import LogProbabilities
-from harness.interfaces.visibility import Causal, Visibility
+from harness.interfaces.visibility import Causal
 from harness.models.log_probabilities import log_probabilities
+from harness.models.visibility import padded_behind
 
 
 class DirectPreferenceOptimisation:
@@ -71,7 +72,7 @@ class DirectPreferenceOptimisation:
 
     def _policy(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The log-probability of each answer, float64 (pairs, answers), and the body's auxiliary losses."""
-        output = model.body(batch.inputs_BT, visibility=Visibility((Causal(),)))
+        output = model.body(batch.inputs_BT, visibility=Causal() & padded_behind(batch.weights_BT))
         head = model.heads["language_model"]
         logp_R = log_probabilities(head, output.hidden_BTC, batch.targets_BT, batch.weights_BT, self.logits_chunk)
         auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}

@@ -15,7 +15,8 @@ from harness.errors import RunFailed
 from harness.interfaces.batch import PADDING, Batch, Randomness, Sequences
 from harness.interfaces.corpus import Example
 from harness.interfaces.method import Setting
-from harness.interfaces.visibility import Causal, Visibility
+from harness.interfaces.visibility import Causal
+from harness.models.visibility import padded_behind
 
 if TYPE_CHECKING:
     from harness_plugins.alignment.grpo import GrpoConfig
@@ -173,7 +174,7 @@ class GroupRelative:
 
     def _distributions(self, model: Any, batch: Batch) -> tuple[Any, torch.Tensor]:
         """The body's output, and logp_NV of every token that was generated, in nats, at least float32."""
-        output = model.body(batch.inputs_BT, visibility=Visibility((Causal(),)))
+        output = model.body(batch.inputs_BT, visibility=Causal() & padded_behind(batch.weights_BT))
         hidden_NC = output.hidden_BTC[batch.weights_BT > 0]
         logits_NV = model.heads["language_model"](hidden_NC)[:, : self.tokenizer.size]
         logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))

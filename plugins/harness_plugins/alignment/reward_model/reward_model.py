@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from harness.data.pairs import ANSWERS, answered
 from harness.interfaces.batch import Batch, Randomness, Sequences
-from harness.interfaces.visibility import Causal, Visibility
+from harness.interfaces.visibility import Causal
+from harness.models.visibility import padded_behind
 
 
 class RewardModel:
@@ -48,7 +49,7 @@ class RewardModel:
 
     def _rewards(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The reward of each answer, float32 (pairs, answers), and the body's auxiliary losses."""
-        output = model.body(batch.inputs_BT, visibility=Visibility((Causal(),)))
+        output = model.body(batch.inputs_BT, visibility=Causal() & padded_behind(batch.weights_BT))
         rows_R, last_R = batch.weights_BT.nonzero(as_tuple=True)
         rewards_R = model.heads["reward"](output.hidden_BTC[rows_R, last_R]).float()
         auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}

@@ -10,8 +10,11 @@ from torch import nn
 from harness.interfaces.architecture import Output
 from harness.interfaces.visibility import Causal, Condition, Visibility
 from harness.models.initialise import normal
+from harness.models.load import tell_real
+from harness.models.model import Model
 from harness.models.position import Position
 from harness.models.visibility import View
+from harness.models.widening import growth
 from harness_plugins.architecture.transformer import TransformerConfig
 
 
@@ -119,6 +122,7 @@ class Stack(nn.Module):
         """hidden_BTC: rows of the token table. segments_BTC: what is added to them beside their positions."""
         places, offset = hidden_BTC.shape[1], state.places if state is not None else 0
         view = self.view(visibility, places, offset, hidden_BTC)
+        tell_real(self.blocks, visibility, places, offset)
         positions = positions_BT
         if positions is None:
             positions = torch.arange(offset, offset + places, device=hidden_BTC.device)
@@ -143,7 +147,7 @@ class Stack(nn.Module):
     ) -> torch.Tensor:
         """Rows of the token table to what the first layer is given."""
         if self.config.scale_embeddings:
-            hidden_BTC = hidden_BTC * self.config.width**0.5
+            hidden_BTC = hidden_BTC * (self.config.base_width or self.config.width) ** 0.5
         hidden_BTC = self.position.embed(hidden_BTC, positions)
         if segments_BTC is not None:
             hidden_BTC = hidden_BTC + segments_BTC
@@ -198,11 +202,13 @@ class Transformer(Stack):
             segments_BTC = self.segments(kinds)
         return self.run(hidden_BTC, positions_BT, Visibility() & visibility, state, segments_BTC, context)
 
-    def initialise(self, model: nn.Module) -> None:
+    def initialise(self, model: Model) -> None:
         """N(0, init_std) for matrices and embeddings; smaller by √(2 × layers) where one writes to the residual stream.
 
         GPT-2 (Radford et al. 2019, section 2.3) scales so; LLaMA's paper does not say what it does, and its presets
         follow `transformers`, which does not scale.
         """
         residual = self.config.init_std / (2 * self.config.layers) ** 0.5 if self.config.init_scale_residual else None
-        normal(model, self.config.init_std, residual)
+        if self.config.base_width is not None:
+            model.growth = growth(model, self.config.times_base)
+        normal(model, self.config.init_std, residual, model.growth)

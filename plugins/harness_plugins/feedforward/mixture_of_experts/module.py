@@ -23,6 +23,7 @@ class Router(nn.Module):
     """
 
     roles = {"weight": "matrix"}
+    reads_out = ("weight",)
     bias: Any
 
     def __init__(self, config: MixtureOfExpertsConfig, width: int) -> None:
@@ -31,9 +32,10 @@ class Router(nn.Module):
         self.weight = nn.Linear(width, config.experts, bias=False).weight
         self.register_buffer("bias", torch.zeros(config.experts) if config.bias_rate else None)
         self.load_E: Any = None
+        self.real_BT: torch.Tensor | None = None
 
     def forward(self, hidden_BTC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Losses]:
-        """chosen_BTK, int64; their weights_BTK, float32; load_E, how many places each expert is given; losses."""
+        """chosen_BTK, int64; their weights_BTK, float32; how many places each expert is given, with padding; losses."""
         device = hidden_BTC.device.type
         with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
             logits_BTE = F.linear(hidden_BTC.float(), self.weight.float())
@@ -43,14 +45,20 @@ class Router(nn.Module):
         if self.config.normalise:
             weights_BTK = weights_BTK / (weights_BTK.sum(-1, keepdim=True) + 1e-20)
 
-        load_BE = (chosen_BTK.flatten(1)[..., None] == torch.arange(self.config.experts, device=hidden_BTC.device)).sum(
-            1
-        )
-        load_E = load_BE.sum(0)
+        load_BE, real_BE = self._loads(chosen_BTK)
         if self.load_E is not None:
-            self.load_E = self.load_E + load_E
-        losses = self._losses(logits_BTE, scores_BTE, load_BE) if self.training else {}
-        return chosen_BTK, weights_BTK * self.config.scale, load_E, losses
+            self.load_E = self.load_E + real_BE.sum(0)
+        losses = self._losses(logits_BTE, scores_BTE, real_BE) if self.training else {}
+        return chosen_BTK, weights_BTK * self.config.scale, load_BE.sum(0), losses
+
+    def _loads(self, chosen_BTK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """How many places of each row each expert is given, with padding and without."""
+        experts_E = torch.arange(self.config.experts, device=chosen_BTK.device)
+        load_BE = (chosen_BTK.flatten(1)[..., None] == experts_E).sum(1)
+        if self.real_BT is None:
+            return load_BE, load_BE
+        real_BTK = chosen_BTK.masked_fill(~self.real_BT[..., None], -1)  # no expert's number
+        return load_BE, (real_BTK.flatten(1)[..., None] == experts_E).sum(1)
 
     def _choose(self, scores_BTE: torch.Tensor) -> torch.Tensor:
         config = self.config
@@ -68,13 +76,26 @@ class Router(nn.Module):
         config, losses = self.config, {}
         rows, places, experts = logits_BTE.shape
         if config.balance_loss:
-            share_BE = load_BE * (experts / (places * config.top_k))
-            probability_BE = (scores_BTE / scores_BTE.sum(-1, keepdim=True)).mean(1)
+            share_BE = load_BE * (experts / (self._lengths(places) * config.top_k))
+            probability_BE = self._mean(scores_BTE / scores_BTE.sum(-1, keepdim=True))
             losses["balance"] = (config.balance_loss * (share_BE * probability_BE).sum(), float(rows))
         if config.z_loss:
-            total = logits_BTE.logsumexp(-1).square().sum()
-            losses["router_z"] = (config.z_loss * total, float(rows * places))
+            squares_BT = logits_BTE.logsumexp(-1).square()
+            if self.real_BT is None:
+                losses["router_z"] = (config.z_loss * squares_BT.sum(), float(rows * places))
+            else:  # a mean over rows, since a micro-batch counts by its rows
+                losses["router_z"] = (config.z_loss * self._mean(squares_BT[..., None]).sum(), float(rows))
         return losses
+
+    def _lengths(self, places: int) -> Any:
+        """Real places of each row, (B, 1), or of all rows."""
+        return places if self.real_BT is None else self.real_BT.sum(1, keepdim=True).clamp(min=1)
+
+    def _mean(self, values_BTE: torch.Tensor) -> torch.Tensor:
+        """Over the real places of each row, (B, E)."""
+        if self.real_BT is None:
+            return values_BTE.mean(1)
+        return (values_BTE * self.real_BT[..., None]).sum(1) / self._lengths(values_BTE.shape[1])
 
     @property
     def learns(self) -> bool:

@@ -9,8 +9,9 @@ import torch
 
 from harness.data.stream import positions_within
 from harness.interfaces.batch import ANSWER, PADDING, Batch, Randomness, Sequences
-from harness.interfaces.visibility import Causal, SameDocument, Visibility
+from harness.interfaces.visibility import Causal, SameDocument
 from harness.models.cross_entropy import cross_entropy
+from harness.models.visibility import padded_behind
 
 
 class SupervisedFineTuning:
@@ -68,8 +69,9 @@ class SupervisedFineTuning:
 
 
 def _seen(model: Any, batch: Batch) -> Any:
-    """What the body makes of the inputs; packed conversations are hidden from each other."""
-    visibility = Visibility((Causal(),))
+    """What the body makes of the inputs; packed conversations are hidden from each other. Behind the last answer, where
+    nothing is learned, all is padding."""
+    visibility = Causal() & padded_behind(batch.weights_BT)
     if batch.documents_BT is not None:
         visibility = visibility & SameDocument(batch.documents_BT)
     return model.body(batch.inputs_BT, positions_BT=batch.positions_BT, visibility=visibility)
