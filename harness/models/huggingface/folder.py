@@ -5,9 +5,9 @@ Nothing in a folder is executed or unpickled: weights in other formats are refus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,17 +134,18 @@ def _is_name(name: Any) -> bool:
 
 
 def _tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    return ((name, read()) for name, read in _opened(file))
+    with _opened(file) as opened:
+        for name in opened.keys():  # noqa: SIM118 - it is no mapping
+            yield name, opened.get_tensor(name)
 
 
-def _opened(file: Path) -> Iterator[tuple[str, Callable[[], torch.Tensor]]]:
-    """The name of each tensor, and what reads it before the next is asked for."""
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 - it is no mapping
-                yield name, partial(opened.get_tensor, name)
+            yield opened
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file} cannot be read as safetensors; it is damaged or cut short: {error}.") from None
 
@@ -153,10 +154,15 @@ class Stored(Mapping[str, "torch.Tensor"]):
     """The tensors of files by name, each read when it is asked for."""
 
     def __init__(self, files: Sequence[Path]) -> None:
-        self.places = {name: file for file in files for name, _ in _opened(file)}
+        self.places: dict[str, Path] = {}
+        for file in files:
+            with _opened(file) as opened:
+                self.places |= dict.fromkeys(opened.keys(), file)
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        return next(read() for found, read in _opened(self.places[name]) if found == name)
+        with _opened(self.places[name]) as opened:
+            tensor: torch.Tensor = opened.get_tensor(name)
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
