@@ -105,8 +105,8 @@ VERBS = {
     ),
     "plugins": Verb(
         "harness.verbs.plugins:plugins",
-        "harness plugins [--json]",
-        "List the plugins: kind, name, version, origin, health.",
+        "harness plugins [--json] | harness plugins new <kind> <name> [to=<folder>]",
+        "List the plugins: kind, name, version, origin, health. Or begin one of your own.",
     ),
     "completion": Verb(
         "harness.verbs.completion:completion",

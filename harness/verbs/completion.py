@@ -16,6 +16,7 @@ from harness.cli import VERBS, Verb
 from harness.config import Config, fields_of
 from harness.errors import UserError, suggest
 from harness.help import default_choices, group_options, groups, options_of
+from harness.hookspecs import KINDS
 from harness.plugins import sweep_folder
 from harness.registry import registry
 from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig
@@ -118,6 +119,8 @@ def _subjects(before: list[str]) -> Iterator[str]:
         yield from (file.parent.name for file in Path(_said("studies", before, "./studies")).glob("*/study.json"))
     if before[0] in ("diff", "why", "export", "sync"):
         yield from _runs(before)
+    if before[0] == "plugins":
+        yield from {1: ["new"], 2: KINDS if before[1:] == ["new"] else []}.get(len(before), [])
     if before[0] == "completion":
         yield from SHELLS
 
