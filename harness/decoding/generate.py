@@ -100,8 +100,7 @@ def _decode(
     rows: list[list[int]] = [[] for _ in prompts]
     running = set(range(len(prompts)))
     for _ in range(max_new_tokens):
-        seen = {"positions_BT": positions_BT, "context": context, "visibility": visibility}
-        output = model.body(inputs_BT, state=state, **seen)
+        output = model.body(inputs_BT, positions_BT=positions_BT, context=context, visibility=visibility, state=state)
         state = output.state
         tokens_B = _drawn(sampler, model.heads[head](output.hidden_BTC[:, -1])[:, :text], generator)
         for row, token in enumerate(tokens_B.tolist()):
@@ -119,7 +118,7 @@ def _decode(
 def read(model: Model, sources: Sequence[Sequence[int]], visibility: Visibility) -> tuple[Visibility, torch.Tensor]:
     """What an encoder makes of the texts that are read, and the visibility of places that see them and no padding."""
     sources_BS, documents_BS = padded(sources, model.device)
-    context_BSC = model.body.encode(sources_BS, visibility=Full() & SameDocument(documents_BS)).hidden_BTC
+    context_BSC = model.encode(sources_BS, visibility=Full() & SameDocument(documents_BS)).hidden_BTC
     return visibility & Cross(documents_BS), context_BSC
 
 

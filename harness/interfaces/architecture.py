@@ -102,10 +102,14 @@ class Body(Protocol):
         """An empty decoding state for so many rows and at most so many places."""
         ...
 
+
+class ReadingBody(Body, Protocol):
+    """What the body of an encoder–decoder promises beside that."""
+
     def encode(
         self, inputs_BS: torch.Tensor, *, positions_BS: torch.Tensor | None = None, visibility: Visibility | Condition
     ) -> Output:
-        """Of an encoder–decoder alone: hidden states of the text that is read, which are the `context` of a call."""
+        """Hidden states of the text that is read, which are the `context` of a call."""
         ...
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from harness.interfaces.architecture import DECODER, Body
+from harness.interfaces.architecture import DECODER, Body, Output, ReadingBody
 from harness.interfaces.visibility import Causal, Condition, Full, Visibility
 
 
@@ -50,9 +50,13 @@ class Model(nn.Module):
     ) -> torch.Tensor:
         """logits_BTV of the language-model head at every place. A `state` that is passed in moves on. source_BS: the
         text that an encoder–decoder reads, seen whole."""
-        context = None if source_BS is None else self.body.encode(source_BS, visibility=Full()).hidden_BTC
+        context = None if source_BS is None else self.encode(source_BS).hidden_BTC
         output = self.body(inputs_BT, positions_BT=positions_BT, context=context, visibility=visibility, state=state)
         return self.heads[head](output.hidden_BTC)
+
+    def encode(self, source_BS: torch.Tensor, *, visibility: Visibility | Condition = Full()) -> Output:
+        """hidden_BSC of the text that an encoder–decoder reads: the `context` of its body."""
+        return cast(ReadingBody, self.body).encode(source_BS, visibility=visibility)
 
     @property
     def device(self) -> torch.device:

@@ -61,7 +61,7 @@ def ask(model: Model, inputs_BT: torch.Tensor | None, visibility: Visibility | C
         if source_BS is None:
             rows = len(more["embeddings_BTC"] if inputs_BT is None else inputs_BT)
             source_BS = tokens(1, READ, seed=1).expand(rows, -1)
-        more["context"] = model.body.encode(source_BS, visibility=Full()).hidden_BTC
+        more["context"] = model.encode(source_BS).hidden_BTC
     return model.body(inputs_BT, visibility=visibility, **more)
 
 
