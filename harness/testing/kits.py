@@ -182,7 +182,8 @@ class ObjectiveKit:
         return {next(iter(self.method().counts(batch))): weighted_mean(seen, model, batch)}
 
     def method(self, across: bool = True) -> Method:
-        method: Method = self.config.build(setting(self.config, self.tokenizer(), across))
+        topology = self.architecture().topology()
+        method: Method = self.config.build(setting(self.config, self.tokenizer(), across, topology=topology))
         return method
 
     def model(self) -> Model:

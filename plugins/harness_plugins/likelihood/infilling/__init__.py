@@ -25,10 +25,11 @@ class InfillingConfig(LikelihoodConfig):
 
 
 class Infilling:
-    """One row for each question."""
+    """One row for each question. mode: tokens that stand before each context."""
 
-    def __init__(self, asked: Asked) -> None:
-        self.length, self.encodes = asked.length, asked.topology == ENCODER_DECODER
+    def __init__(self, asked: Asked, mode: Sequence[int] = ()) -> None:
+        self.mode, self.length = list(mode), asked.length - len(mode)
+        self.encodes = asked.topology == ENCODER_DECODER
         self.sentinel, self.opened = asked.extra[SENTINEL], [asked.tokenizer.end, asked.extra[SENTINEL]]
         # A decoder's row also holds a token of the context and the sentinel that it ends with.
         self.room = self.length - (1 if self.encodes else 3)
@@ -46,8 +47,9 @@ class Infilling:
     def _opened(self, context: Sequence[int], room: int) -> Row:
         """room: tokens of the context that a decoder's row has place for."""
         if self.encodes:
-            return Row(source=[*context[-(self.length - 1) :], self.sentinel], inputs=self.opened)
-        return Row(inputs=[*context[max(0, len(context) - room) :], self.sentinel, *self.opened])
+            return Row(source=[*self.mode, *context[-(self.length - 1) :], self.sentinel], inputs=self.opened)
+        shown = context[max(0, len(context) - room) :]
+        return Row(inputs=[*self.mode, *shown, self.sentinel, *self.opened])
 
 
 @hookimpl

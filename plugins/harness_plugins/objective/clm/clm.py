@@ -19,6 +19,8 @@ class CausalLanguageModelling:
     `end` is what the model is asked for when it is scored on an empty context.
     """
 
+    name = "clm"
+
     def __init__(self, attend_across_documents: bool, logits_chunk: int | None = None) -> None:
         self.attend_across_documents, self.logits_chunk = attend_across_documents, logits_chunk
 
@@ -37,7 +39,7 @@ class CausalLanguageModelling:
         return batch
 
     def counts(self, batch: Batch) -> dict[str, float]:
-        return {"clm": float(batch.weights_BT.sum())}
+        return {self.name: float(batch.weights_BT.sum())}
 
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
         visibility = Visibility((Causal(),))
@@ -47,4 +49,4 @@ class CausalLanguageModelling:
         head = model.heads["language_model"]
         nats = cross_entropy(head, output.hidden_BTC, batch.targets_BT, batch.weights_BT, self.logits_chunk)
         auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}
-        return {"clm": nats, **auxiliary}
+        return {self.name: nats, **auxiliary}
