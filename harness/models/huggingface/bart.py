@@ -139,7 +139,7 @@ BART = Family(
         "embedding_norm": True,
     },
     prefix="model.",
-    objective="prefix",
+    objective="bart",
     values=_values,
     config=_config,
     rows=_rows,
