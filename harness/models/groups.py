@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from harness.config import ConfigError
 from harness.errors import suggest
-from harness.interfaces.optimizer import OptimizerConfig, Trained
+from harness.interfaces.optimizer import Growth, OptimizerConfig, Trained
 from harness.models.blocks import blocks
 from harness.models.roles import roles
 
@@ -35,6 +36,7 @@ def trained(model: nn.Module, config: OptimizerConfig) -> list[Trained]:
     """Every parameter that is trained, in order of definition. Raises ConfigError for a name in `rates` that is none,
     and where nothing is left to train."""
     named, depths = dict(model.named_parameters()), _depths(model)
+    growth = getattr(model, "growth", {})
     _matched(model, config.rates, "optimizer.rates")
     found = []
     for name, role in roles(model).items():
@@ -42,7 +44,8 @@ def trained(model: nn.Module, config: OptimizerConfig) -> list[Trained]:
             rate = config.layer_decay ** depths[name]
             for pattern, share in config.rates.items():
                 rate *= share if fnmatchcase(name, pattern) else 1.0
-            found.append(Trained(name, named[name], role, rate))
+            one = Trained(name, named[name], role, rate, growth.get(name, Growth()))
+            found.append(replace(one, rate=rate * config.width_share(one)))
     if not found:
         raise ConfigError(f"optimizer.frozen={config.frozen} leaves nothing to train.")
     return found

@@ -9,13 +9,15 @@ import torch
 from torch import nn
 
 from harness.interfaces.architecture import DECODER, Body, Output, ReadingBody
+from harness.interfaces.optimizer import Growth
 from harness.interfaces.visibility import Causal, Condition, Full, Visibility
 
 
 class Model(nn.Module):
     """A body and its heads, by name. The body makes hidden states, a head makes what a method needs of them.
 
-    maximum_length: the longest sequence it can see, in tokens; None: no bound. topology: as its Config says.
+    maximum_length: the longest sequence it can see, in tokens; None: no bound. topology: as its Config says. growth: by
+    name, of the matrices of a model in μP (`harness.models.widening`), set by its architecture.
     """
 
     body: Body
@@ -32,6 +34,7 @@ class Model(nn.Module):
         self.heads = nn.ModuleDict(heads)
         self.maximum_length = maximum_length
         self.topology = topology
+        self.growth: Mapping[str, Growth] = {}
 
     def forward(self, compute: Callable[..., Any], *arguments: Any) -> Any:
         """``compute(model, *arguments)``. What is to be trained is computed through this call, since the ways of

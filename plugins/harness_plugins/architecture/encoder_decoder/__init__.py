@@ -93,7 +93,7 @@ class EncoderDecoderConfig(TransformerConfig):
         from harness_plugins.architecture.encoder_decoder.body import EncoderDecoder
 
         body = EncoderDecoder(self, vocabulary)
-        heads = self.head.build_all(self.width, vocabulary, body.embedding_VC)
+        heads = self.widened_head().build_all(self.width, vocabulary, body.embedding_VC)
         model = Model(body, heads, self.maximum_length(), ENCODER_DECODER)
         body.initialise(model)
         return model

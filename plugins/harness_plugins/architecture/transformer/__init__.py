@@ -77,6 +77,15 @@ class TransformerConfig(ArchitectureConfig):
     init_scale_residual: bool = option(
         True, "whether matrices that write to the residual stream start smaller by √(2 × layers) (GPT-2, section 2.3)"
     )
+    base_width: int | None = option(
+        None, "μP (Yang et al. 2022): the width at which learning rate, init_std and scales are as said; from there they "
+        "follow the width, so that the best rate stays the best. null: they are as said at every width",
+        neutral=None, minimum=1,
+    )  # fmt: skip
+    base_channels: int | None = option(
+        None, "channels of one head at base_width: as many as here, where wider models have more heads", neutral=None,
+        minimum=1,
+    )  # fmt: skip
 
     def check(self) -> None:
         blocks = self.blocks or {}
@@ -93,6 +102,7 @@ class TransformerConfig(ArchitectureConfig):
                 f"parallel={self.parallel} has no norm of a sum to put after each: say placement=pre or sandwich."
             )
         head_width = self.attention.head_width(self.width)
+        self._check_base(head_width)
         self.position.check_head(head_width)
         for block in self.layer_blocks():
             if block.attention.head_width(self.width) != head_width:
@@ -103,6 +113,19 @@ class TransformerConfig(ArchitectureConfig):
             block.attention.check_position(self.position)
             if self.position.biased:
                 self._check_bias(block.attention)
+
+    def _check_base(self, channels: int) -> None:
+        """Raises ConfigError where only one of base_width and base_channels is given, and where a part is not known to
+        serve all widths."""
+        if self.base_width is None and self.base_channels is not None:
+            raise ConfigError(f"base_channels={self.base_channels} is of base_width, which is null: give both.")
+        if self.base_width is not None and self.base_channels is None:
+            raise ConfigError(
+                f"base_width={self.base_width} needs base_channels, the channels of one head at that width: "
+                f"{channels}, as here, where wider models have more heads; "
+                f"{max(1, channels * self.base_width // self.width)}, where they have as many and wider ones."
+            )
+        self.widened_head()
 
     def _check_bias(self, attention: Any) -> None:
         """Raises ConfigError where the bias of the position cannot be added to the scores of one layer."""
@@ -118,10 +141,11 @@ class TransformerConfig(ArchitectureConfig):
             )
 
     def layer_blocks(self) -> list[TransformerConfig]:
-        """For each layer, this config with its block's differences applied."""
+        """For each layer, this config with its block's differences applied, and attention as it stands at this
+        width."""
         if not self.pattern:
-            return [self] * self.layers
-        blocks = {name: self._block(name) for name in self.pattern}
+            return [self._widened()] * self.layers
+        blocks = {name: self._block(name)._widened() for name in self.pattern}
         return [blocks[self.pattern[layer % len(self.pattern)]] for layer in range(self.layers)]
 
     def _block(self, name: str) -> TransformerConfig:
@@ -137,6 +161,27 @@ class TransformerConfig(ArchitectureConfig):
             for part, value in differences.items()
         }
         return replace(self, blocks=None, pattern=[], **parts)
+
+    @property
+    def times_base(self) -> float:
+        """How many times as wide it is as at its base; 1 where it has none."""
+        return self.width / (self.base_width or self.width)
+
+    def _widened(self) -> TransformerConfig:
+        if self.base_channels is None:
+            return self
+        return replace(self, attention=self.attention.at_width(self.width, self.base_channels))
+
+    def widened_head(self) -> Any:
+        """The head as it stands at this width."""
+        return self.head if self.base_width is None else self.head.at_width(self.times_base)
+
+    def check_run(self, config: Any) -> None:
+        if self.base_width is not None and not config.optimizer.knows_width:
+            raise ConfigError(
+                f"optimizer={config.optimizer.name} does not say how its rate follows the width, as "
+                f"architecture.base_width={self.base_width} asks: choose another, or leave that out."
+            )
 
     def computes(self) -> dict[str, Any]:
         per_layer = ("attention", "feedforward", "blocks", "pattern")
@@ -277,7 +322,7 @@ class TransformerConfig(ArchitectureConfig):
         from harness_plugins.architecture.transformer.body import Transformer
 
         body = Transformer(self, vocabulary)
-        heads = self.head.build_all(self.width, vocabulary, body.embedding_VC)
+        heads = self.widened_head().build_all(self.width, vocabulary, body.embedding_VC)
         model = Model(body, heads, self.maximum_length())
         body.initialise(model)
         return model

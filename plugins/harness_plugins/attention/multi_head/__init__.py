@@ -1,7 +1,7 @@
 """Multi-head attention (Vaswani et al. 2017), with shared keys and values (Shazeer 2019; Ainslie et al. 2023)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from harness import hookimpl
@@ -65,6 +65,12 @@ class MultiHeadConfig(AttentionConfig):
         if self.channels is None and width % self.heads:
             raise ConfigError(f"heads={self.heads} does not divide width={width}: choose a width that is a multiple.")
         return self.channels or width // self.heads
+
+    def at_width(self, width: int, base_channels: int) -> Any:
+        """Products of queries and keys that have learned to agree grow as the channels do, not as their root: they are
+        multiplied by 1/channels (Yang et al. 2022, definition 4.1), at the base by what `scale` says."""
+        at_base = base_channels**-0.5 if self.scale is None else self.scale
+        return replace(self, scale=at_base * base_channels / self.head_width(width))
 
     def computes(self, width: int) -> dict[str, Any]:
         channels = self.head_width(width)

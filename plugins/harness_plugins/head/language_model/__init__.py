@@ -1,6 +1,6 @@
 """The language-model head: hidden states to logits over the vocabulary."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import hookimpl
@@ -33,6 +33,13 @@ class LanguageModelConfig(HeadConfig):
             raise ConfigError("transform_norm is of transform, which is null: choose an activation for it.")
         if self.soft_cap is not None and self.soft_cap <= 0.0:
             raise ConfigError(f"soft_cap={self.soft_cap} is no bound: give a number above 0, or null.")
+
+    def at_width(self, times: float) -> Any:
+        """The table of tokens starts and learns as an embedding does, whatever the width; so a head that shares it has
+        a smaller scale instead (Yang et al. 2022, table 8)."""
+        if not self.tied:
+            return self
+        return replace(self, scale=self.scale / (times**0.5 if self.scale_by_width else times))
 
     def parameters(self, width: int, vocabulary: int) -> int:
         own = (0 if self.tied else width * vocabulary) + self.bias * vocabulary

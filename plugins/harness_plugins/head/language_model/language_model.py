@@ -14,6 +14,8 @@ class LanguageModel(nn.Linear):
     shared_VC: the embedding table that is W; None: W is its own. transform: what hidden states go through before.
     """
 
+    reads_out = ("weight",)
+
     def __init__(
         self,
         width: int,

@@ -15,6 +15,9 @@ HARNESS_INTERFACE = 1
 class RewardConfig(HeadConfig):
     """A hidden state to one number, the reward of what ends there."""
 
+    def at_width(self, times: float) -> Any:
+        return self
+
     def parameters(self, width: int, vocabulary: int) -> int:
         return width
 

@@ -14,6 +14,7 @@ class Reward(nn.Linear):
     """
 
     roles = {"weight": "matrix"}
+    reads_out = ("weight",)
 
     def __init__(self, width: int) -> None:
         super().__init__(width, 1, bias=False)

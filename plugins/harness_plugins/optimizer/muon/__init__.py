@@ -32,6 +32,18 @@ class MuonConfig(DecoupledDecayConfig):
         """The momentum of a matrix; two moments of everything else."""
         return matrices + 2 * (1 - matrices)
 
+    def is_orthogonalised(self, one: Trained) -> bool:
+        """Whether Muon updates it: the matrices of the body, not a head's (Jordan et al. 2024)."""
+        return one.role == "matrix" and one.parameter.ndim == 2 and not one.name.startswith("heads.")
+
+    def width_share(self, one: Trained) -> float:
+        """The singular values of an update are √max(rows, columns), and should be √(outputs / inputs) (Yang, Simon,
+        Bernstein 2023, condition 1)."""
+        if not self.is_orthogonalised(one):
+            return super().width_share(one)
+        inputs, outputs = one.growth
+        return float((outputs / inputs) ** 0.5 / max(inputs, outputs) ** 0.5)
+
     def build(self, parameters: list[Trained]) -> Any:
         from harness_plugins.optimizer.muon.muon import build
 

@@ -112,9 +112,8 @@ def _as(whole: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 def build(config: MuonConfig, parameters: list[Trained]) -> Muon:
     def kind(one: Trained) -> tuple[bool, float]:
-        """Whether Muon updates it: the matrices of the body, not a head's (Jordan et al. 2024); and its decay."""
-        is_matrix = one.role == "matrix" and one.parameter.ndim == 2
-        return is_matrix and not one.name.startswith("heads."), config.decay_of(one)
+        """Whether Muon updates it, and its decay."""
+        return config.is_orthogonalised(one), config.decay_of(one)
 
     by_muon = {
         "momentum": config.momentum, "nesterov": config.nesterov, "iterations": config.iterations,
