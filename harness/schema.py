@@ -76,6 +76,10 @@ class ScaleConfig(Config):
     init_std_times_root_width: float = option(
         0.5, "standard deviation of matrices at the start times √width", minimum=0.0
     )
+    base_width: int | None = option(
+        None, "the width whose learning rate and initialisation all rungs have, and follow their width from there by "
+        "architecture.base_width (scale=ladder_mup); null: each rung has its own", neutral=None, minimum=1,
+    )  # fmt: skip
 
 
 @dataclass(kw_only=True)
