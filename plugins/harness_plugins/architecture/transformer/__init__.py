@@ -78,8 +78,8 @@ class TransformerConfig(ArchitectureConfig):
         True, "whether matrices that write to the residual stream start smaller by √(2 × layers) (GPT-2, section 2.3)"
     )
     base_width: int | None = option(
-        None, "μP (Yang et al. 2022): the width at which learning rate, init_std and scales are as said; from there they "
-        "follow the width, so that the best rate stays the best. null: they are as said at every width",
+        None, "μP (Yang et al. 2022): the width at which learning rate, init_std and scales are as said; from there "
+        "they follow the width, so that the best rate stays the best. null: they are as said at every width",
         neutral=None, minimum=1,
     )  # fmt: skip
     base_channels: int | None = option(
@@ -182,6 +182,13 @@ class TransformerConfig(ArchitectureConfig):
                 f"optimizer={config.optimizer.name} does not say how its rate follows the width, as "
                 f"architecture.base_width={self.base_width} asks: choose another, or leave that out."
             )
+        scale, lr = config.scale, config.optimizer.lr
+        if self.base_width not in (None, self.width) and scale.width and scale.base_width is None:
+            if math.isclose(lr, scale.lr_times_width / scale.width):
+                raise ConfigError(
+                    f"The learning rate would follow the width twice: by scale.width={scale.width} and by "
+                    f"architecture.base_width={self.base_width}. Say scale=ladder_mup, or optimizer.lr=…"
+                )
 
     def computes(self) -> dict[str, Any]:
         per_layer = ("attention", "feedforward", "blocks", "pattern")
