@@ -32,7 +32,7 @@ class FillInTheMiddle(CausalLanguageModelling):
 
     def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:
         rows = zip(sequences.tokens_BS, sequences.documents_BS, sequences.places_B.tolist(), strict=True)
-        written = [self._rearranged(*row, randomness(place)) for *row, place in rows]
+        written = [self._rearranged(tokens_S, of_S, randomness(place)) for tokens_S, of_S, place in rows]
         tokens_BS, documents_BS = (np.stack(of_rows) for of_rows in zip(*written, strict=True))
         return super().prepare(replace(sequences, tokens_BS=tokens_BS, documents_BS=documents_BS), randomness)
 
