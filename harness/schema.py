@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 from harness.config import MISSING, Config, ConfigError, fields_of, option, section, slot
@@ -27,6 +28,29 @@ class SeedConfig(Config):
 
 
 @dataclass(kw_only=True)
+class CurriculumConfig(Config):
+    """What a run begins with, in stages: each is a share of the run's steps that it lasts up to, and a number; what
+    `data` says comes behind the last."""
+
+    sequence_length: list[list[float]] = option(
+        [], "[[0.3, 64], …]: up to that share of the steps sequences are shown in pieces of so many tokens, as rows of "
+        "their own (Press et al. 2021, Shortformer); the tokens of a step stay as many", neutral=[],
+    )  # fmt: skip
+    batch_size: list[list[float]] = option(
+        [], "[[0.1, 2], …]: up to that share of the steps a step has so many sequences", neutral=[]
+    )
+
+    def check(self) -> None:
+        for name in fields_of(CurriculumConfig):
+            stages = getattr(self, name)
+            if any(len(stage) != 2 or stage[1] < 1 or stage[1] != int(stage[1]) for stage in stages):
+                raise ConfigError(f"{name}={stages} are no stages: give pairs of a share and a whole number above 0.")
+            bounds = [0.0, *(share for share, _ in stages), 1.0]
+            if any(here >= then for here, then in pairwise(bounds)) and stages:
+                raise ConfigError(f"{name}={stages}: the shares rise, between 0 and 1.")
+
+
+@dataclass(kw_only=True)
 class DataConfig(Config):
     """How tokens become batches."""
 
@@ -44,6 +68,21 @@ class DataConfig(Config):
         identity=False,
     )  # fmt: skip
     workers: int = option(0, "processes that prepare batches; 0: the training process", identity=False, minimum=0)
+    curriculum: CurriculumConfig = section(CurriculumConfig, "shorter sequences and smaller steps to begin with")
+
+    def check(self) -> None:
+        for _, length in self.curriculum.sequence_length:
+            if self.sequence_length % length:
+                raise ConfigError(
+                    f"data.curriculum.sequence_length has {length:g}, which does not divide data.sequence_length="
+                    f"{self.sequence_length}: its pieces would not be of one length."
+                )
+        for _, size in self.curriculum.batch_size:
+            if size > self.batch_size:
+                raise ConfigError(
+                    f"data.curriculum.batch_size has {size:g}, more than the data.batch_size={self.batch_size} that "
+                    "comes behind it. Steps grow."
+                )
 
 
 @dataclass(kw_only=True)
@@ -246,7 +285,7 @@ class RunConfig(Config):
 
     @property
     def step_tokens(self) -> int:
-        """Tokens that the model sees in one optimizer step."""
+        """Tokens that the model sees in one optimizer step, in the last stage of a curriculum."""
         rows = self.method.rows() if self.method else 1
         return int(self.data.batch_size * self.data.sequence_length * rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import signal
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from harness.config import ConfigError
+from harness.data.curriculum import Stage, places, stage_of
 from harness.data.stream import Stream
 from harness.interfaces.batch import Batch
 from harness.interfaces.method import Method
@@ -32,25 +33,30 @@ class Rows:
     """Which places of the stream one optimizer step takes, and how ranks and micro-batches share them.
 
     Step k takes places k·batch_size … (k + 1)·batch_size − 1; each rank a contiguous part of them, in
-    micro-batches of at most `micro_batch` rows (None: one).
+    micro-batches of at most `micro_batch` rows (None: one). stages: of a curriculum, which has batch sizes of its own.
     """
 
     batch_size: int
     micro_batch: int | None = None
     rank: int = 0
     world_size: int = 1
+    stages: Sequence[Stage] = ()
 
     def __post_init__(self) -> None:
-        if self.batch_size % self.world_size:
-            raise ConfigError(
-                f"data.batch_size={self.batch_size} cannot be shared equally by {self.world_size} devices: "
-                f"give a multiple of {self.world_size}."
-            )
+        for size in (self.batch_size, *(stage.batch_size for stage in self.stages)):
+            if size % self.world_size:
+                raise ConfigError(
+                    f"data.batch_size={size} cannot be shared equally by {self.world_size} devices: "
+                    f"give a multiple of {self.world_size}."
+                )
 
     def of_step(self, step: int) -> list[tuple[int, int]]:
         """(first place, rows) of each micro-batch of this rank."""
-        rows = self.batch_size // self.world_size
-        first = step * self.batch_size + self.rank * rows
+        size, before = self.batch_size, step * self.batch_size
+        if self.stages:
+            size, before = stage_of(self.stages, step).batch_size, places(self.stages, step)
+        rows = size // self.world_size
+        first = before + self.rank * rows
         micro = min(self.micro_batch or rows, rows)
         return [(first + start, min(micro, rows - start)) for start in range(0, rows, micro)]
 
@@ -65,8 +71,12 @@ class Steps(Dataset):
         return ENDLESS
 
     def __getitem__(self, index: int) -> list[Batch]:
-        places = self.rows.of_step(self.first_step + index)
-        return [self.method.prepare(self.stream.sequences(*place), self.stream.randomness) for place in places]
+        step, stages = self.first_step + index, self.rows.stages
+        places = self.rows.of_step(step)
+        if not stages:
+            return [self.method.prepare(self.stream.sequences(*place), self.stream.randomness) for place in places]
+        length = stage_of(stages, step).sequence_length
+        return [self.method.prepare(*self.stream.pieces(*place, length)) for place in places]
 
 
 class Workers(DataLoader):

@@ -103,7 +103,7 @@ def quantise(weights: Sequence[float]) -> np.ndarray:
     return counts_NS[np.argmin(errors_N.round(9))]
 
 
-def randomness(seed: int) -> Randomness:
+def randomness(seed: int | str) -> Randomness:
     """The generator of every random choice about a place, keyed by (seed, place)."""
     word = hashlib.blake2b(f"randomness/{seed}".encode(), digest_size=8).digest()
     return functools.partial(_generator, int.from_bytes(word, "big"))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from harness.data.cells import Cut, too_few
+from harness.data.curriculum import pieces
 from harness.data.order import Mixture, Permutation, randomness
 from harness.data.shards import Side
-from harness.interfaces.batch import PADDING, Sequences
+from harness.interfaces.batch import PADDING, Randomness, Sequences
 
 #: Places that are looked up at once and remembered.
 BLOCK = 1024
@@ -64,6 +65,14 @@ class Stream:
             read.append(self.cells[source].read(cell_B[here], places_B[here]))
             read[-1].sources_B = source_B[here]
         return joined(read)
+
+    def pieces(self, first_place: int, count: int, length: int) -> tuple[Sequences, Randomness]:
+        """The same in pieces of so many tokens, and the generators of the choices about these, keyed by (seed, length,
+        number of the piece). A whole sequence is its own piece, and known by its place."""
+        whole = self.sequences(first_place, count)
+        if length == self.length:
+            return whole, self.randomness
+        return pieces(whole, length), randomness(f"{self.seed}/{length}")
 
     def first_repeat(self) -> int:
         """The first place at which a source begins again: before it, no sequence comes twice."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.models.counting import Account, account, inference_memory
 from harness.models.memory import Step, TrainingMemory, training_memory
-from harness.planning.plan import ASSUMED_MFU, Plan, places_of, resolve, vocabulary_of
-from harness.planning.trained import adapter_counts, trained_parameters, training_flops
+from harness.planning.plan import ASSUMED_MFU, Plan, mean_flops, places_of, resolve, vocabulary_of
+from harness.planning.trained import adapter_counts, trained_parameters
 from harness.schema import RunConfig
 
 
@@ -89,7 +89,7 @@ def _of_training(config: RunConfig, vocabulary: int, model: Account, plan: Plan 
     """plan: of a run with parents."""
     training, beside = _training_memory(config, vocabulary), _of_teachers(plan) if plan else 0.0
     return {
-        "training_flops_per_token": plan.training_flops if plan else training_flops(config, vocabulary, model),
+        "training_flops_per_token": plan.training_flops if plan else mean_flops(config, vocabulary, model),
         "training_flops_per_token_by_6N": model.six_n(model.active_non_embedding),
         "training_bytes": training.peak + beside,
         "training_bytes_of_weights": training.weights + beside,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from harness.config import ConfigError
+from harness.interfaces.method import SEQUENCES
 from harness.schema import STARTS, RunConfig
 
 
@@ -92,6 +93,24 @@ def check_beside(
             f"rows of the embedding table must be kept: take the same tokenizer, and architecture.vocabulary="
             f"{its_vocabulary}."
         )
+
+
+def check_curriculum(config: RunConfig, chosen: str) -> None:
+    """Whether a run can go through the stages of its curriculum. chosen: its method, in words."""
+    curriculum, trainer = config.data.curriculum, config.trainer
+    if not curriculum.sequence_length and not curriculum.batch_size:
+        return
+    if curriculum.sequence_length and config.method.cut() != SEQUENCES:
+        raise ConfigError(f"data.curriculum.sequence_length cuts rows into pieces, and {chosen} reads whole examples.")
+    if config.parents.get("continue") or config.watch.patience is not None:
+        raise ConfigError(
+            "data.curriculum has stages by shares of the run, so a run that continues another has none, and one that "
+            "may end early (watch.patience) neither."
+        )
+    ranks = trainer.devices // trainer.tensor_parallel
+    for _, size in curriculum.batch_size:
+        if size % ranks:
+            raise ConfigError(f"data.curriculum.batch_size has {size:g}, which {ranks} devices cannot share equally.")
 
 
 def _shared(state: Mapping[str, Any], heads: Set[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from harness.files import CHECKSUMS, is_whole, read_json
 from harness.identity import flat_difference
 from harness.planning.fitting import check_beside, check_init, check_leaned_on, leans_on
 from harness.rundir import RunDir, open_run
-from harness.schema import STARTS, RunConfig
+from harness.schema import STARTS, CurriculumConfig, RunConfig
 from harness.stored import own_tokens, stored_config
 from harness.training.job import Parent
 
@@ -235,6 +235,8 @@ def _check_continue(
             f"it trained adapter={run.config.adapter.name} and has no state of a whole model. Say parents.init, which "
             "takes the model with the adapter merged."
         )
+    if run.config.data.curriculum != CurriculumConfig():
+        raise ConfigError("it has a curriculum, whose stages are shares of its own steps. Say parents.init.")
     ours, theirs = config.with_seeds(), run.config.with_seeds()
     differs = {
         f"{part}.{key}": pair

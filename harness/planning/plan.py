@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.config import ConfigError, to_mapping
+from harness.data import curriculum
 from harness.data.dataset import Dataset, fingerprint, form_of, prepare
 from harness.files import CHECKSUMS, checksum
 from harness.identity import identity, run_id
@@ -18,11 +19,12 @@ from harness.interfaces.method import AlignmentConfig, MethodConfig, Places
 from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
 from harness.interfaces.visibility import SameDocument
 from harness.models.counting import Account, account
+from harness.planning.fitting import check_curriculum
 from harness.planning.layout import check_layout
 from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents, teachers
 from harness.planning.quantized import as_its_parent
 from harness.planning.trained import trained_parameters, training_flops
-from harness.schema import STARTS, RunConfig
+from harness.schema import STARTS, CurriculumConfig, RunConfig
 from harness.training.job import Parent
 
 #: Share of the machine's peak that `hours` assumes where no rate is given.
@@ -37,7 +39,7 @@ MOST_TOKENS = 10**15
 
 @dataclass(frozen=True)
 class Plan:
-    """One run as it would be carried out. tokens: steps × batch × sequence length. Steps, tokens and FLOPs are those
+    """One run as it would be carried out. tokens: those of all its steps. Steps, tokens and FLOPs are those
     that the model has seen at the end; those called own, what this run itself costs: all but what it continues."""
 
     config: RunConfig
@@ -48,7 +50,7 @@ class Plan:
     tokens: int
     account: Account
     trained: int  #: parameters that are trained
-    training_flops: float  #: of one token, exact: see `harness.planning.trained`
+    training_flops: float  #: of one token, exact, in the mean over a curriculum: see `harness.planning.trained`
     parents: Mapping[str, Parent] = field(default_factory=dict)
     inherited: Path | None = None  #: the folder of a parent's tokenizer that this run uses
     teachers: Sequence[tuple[Any, int]] = ()  #: architecture and vocabulary of each
@@ -63,7 +65,7 @@ class Plan:
 
     @property
     def own_tokens(self) -> int:
-        return self.own_steps * self.config.step_tokens
+        return self.tokens - (self.steps - self.own_steps) * self.config.step_tokens
 
     @property
     def own_flops(self) -> float:
@@ -93,12 +95,14 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     inherited = inherited_tokenizer(config, planned or {})
     vocabulary = vocabulary_of(config, inherited)
     if config.method:
-        _fits(config)
+        fits(config)
     model = account(config.architecture, vocabulary, *places_of(config))
     trained = trained_parameters(config, vocabulary, model.total)
     taught_by = teachers(config, planned or {})
-    flops = training_flops(config, vocabulary, model, taught_by)
+    flops = mean_flops(config, vocabulary, model, taught_by)
     steps = _steps(config, model, flops, inherited)
+    if config.data.curriculum.sequence_length and steps:
+        flops = mean_flops(config, vocabulary, model, taught_by, steps)
     data = data_fingerprint(config, inherited)
     parents = resolve_parents(config, data, vocabulary, steps, planned or {}, inherited)
     of = {role: parent.identity for role, parent in parents.items()}
@@ -106,7 +110,7 @@ def resolve(config: RunConfig, planned: Mapping[str, Plan] | None = None) -> Pla
     determined = identity(config, data=data, vocabulary=vocabulary, steps=steps, parents=of)
     if inherited:
         determined["tokenizer"] = checksum(inherited / CHECKSUMS)
-    tokens = steps * config.step_tokens
+    tokens = curriculum.tokens(config, steps, steps)
     parents |= leaned_on(config, parents)  # what it starts from stands in the identity once
     id = run_id(determined)
     return Plan(config, id, determined, vocabulary, steps, tokens, model, trained, flops, parents, inherited, taught_by)
@@ -117,7 +121,7 @@ def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | No
     is said twice, and where it is more than anybody trains."""
     if config.method is None:
         return 0
-    budget, step_tokens = config.budget, config.step_tokens
+    budget, step_tokens = config.budget, _mean_step_tokens(config)
     said = [name for name in BUDGETS if getattr(budget, name) is not None][:2]
     if len(said) > 1:
         both = " and ".join(f"budget.{name}={getattr(budget, name)}" for name in said)
@@ -125,15 +129,45 @@ def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | No
         raise ConfigError(f"{both} are both set, by a preset perhaps: one says how long to train. Say {nulls}.")
     if budget.flops is not None:
         # FLOPs that another run reports must not cost one step more for the rounding of large numbers.
+        tokens = budget.flops / flops
         steps = math.ceil(budget.flops / (flops * step_tokens) * (1 - 1e-12))
     elif budget.epochs is not None:
-        steps = math.ceil(dataset(config, inherited=inherited).places(budget.epochs) / config.data.batch_size)
+        data = dataset(config, inherited=inherited)
+        tokens = data.places(budget.epochs) * data.place_tokens
+        steps = math.ceil(tokens / step_tokens)
     else:
         tokens = budget.tokens or budget.tokens_per_parameter * model.total
         steps = budget.steps or math.ceil(tokens / step_tokens)
+    if config.data.curriculum.batch_size and budget.steps is None:
+        while curriculum.tokens(config, steps, steps) < tokens:  # a stage that is rounded up has smaller steps
+            steps += 1
     if steps * step_tokens > MOST_TOKENS + step_tokens:
         raise ConfigError(f"The budget is {steps * step_tokens:.3g} tokens of this model: at most {MOST_TOKENS:.0e}.")
     return max(1, steps)
+
+
+def _mean_step_tokens(config: RunConfig) -> float:
+    """Tokens of a step, in the mean over a curriculum."""
+    if not config.data.curriculum.batch_size:
+        return config.step_tokens
+    return curriculum.tokens(config, curriculum.MANY, curriculum.MANY) / curriculum.MANY
+
+
+def mean_flops(
+    config: RunConfig,
+    vocabulary: int,
+    model: Account,
+    teachers: Sequence[tuple[Any, int]] = (),
+    steps: int = curriculum.MANY,
+) -> float:
+    """Of training, for one token, in the mean over the sequence lengths of a run of so many steps. model: at the last
+    of them."""
+    total = 0.0
+    for length, share in curriculum.shares(config.data, steps).items():
+        at = replace(config, data=replace(config.data, sequence_length=length, curriculum=CurriculumConfig()))
+        own = model if at.data == config.data else account(config.architecture, vocabulary, *places_of(at))
+        total += share * training_flops(at, vocabulary, own, teachers)
+    return total
 
 
 def places_of(config: RunConfig) -> Places:
@@ -170,8 +204,9 @@ def _with(names: Sequence[str]) -> str:
     return f", with the objective's own {', '.join(names[:3])}{', …' if len(names) > 3 else ''}" if names else ""
 
 
-def _fits(config: RunConfig) -> None:
-    """What is declared to fit with what, of a run that trains. One sentence for each pairing that cannot work."""
+def fits(config: RunConfig) -> None:
+    """What is declared to fit with what, of a run that trains: without data, and before anything is built. Raises
+    ConfigError, one sentence for each pairing that cannot work."""
     architecture, method = config.architecture, config.method
     assert isinstance(architecture, ArchitectureConfig)
     chosen = f"{'alignment' if isinstance(method, AlignmentConfig) else 'objective'}={method.name}"
@@ -211,6 +246,7 @@ def _fits(config: RunConfig) -> None:
             f"data.sequence_length={config.data.sequence_length}{of} is longer than architecture={architecture.name} "
             f"can see: at most {longest} tokens."
         )
+    check_curriculum(config, chosen)
     micro = config.trainer.micro_batch
     if micro is not None and config.data.batch_size % micro:
         raise ConfigError(f"trainer.micro_batch={micro} does not divide data.batch_size={config.data.batch_size}.")

@@ -16,6 +16,7 @@ from lightning.pytorch.plugins.precision import HalfPrecision, MixedPrecision, P
 from lightning.pytorch.profilers import Profiler
 
 from harness import plugins
+from harness.data.curriculum import stages
 from harness.data.loader import Rows, loader
 from harness.interfaces.batch import Batch
 from harness.rundir import RunDir
@@ -129,7 +130,8 @@ def build_loop(
         config.quantizer.prepare(model)
     method = config.method.build(setting(job, told))
     stream = job.dataset.stream(data)
-    rows = Rows(config.data.batch_size, config.trainer.micro_batch, world.data_rank, world.data_size)
+    shared = (config.trainer.micro_batch, world.data_rank, world.data_size)
+    rows = Rows(config.data.batch_size, *shared, stages(config.data, job.steps))
 
     def batches(step: int) -> Iterable[list[Batch]]:
         return loader(stream, method, rows, step, config.data.workers, job.steps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from harness.data.curriculum import tokens
 from harness.schema import RunConfig
 
 
@@ -26,7 +27,8 @@ class TrainingJob:
 
     steps: whole optimizer steps, those of the run that it continues included. dataset: what `harness.data` prepared.
     vocabulary: tokens in the embedding table. forward_flops, training_flops: of one token, exact (matrix products);
-    where parts are frozen, training needs less than three forward passes. parents: by role.
+    where parts are frozen, training needs less than three forward passes, and with a curriculum it is the mean over the
+    run. parents: by role.
     """
 
     config: RunConfig
@@ -49,7 +51,6 @@ class TrainingJob:
         may make more. 0 where there is no matrix product."""
         return self.training_flops / self.forward_flops if self.forward_flops else 0.0
 
-    @property
-    def step_tokens(self) -> int:
-        """Tokens in one optimizer step."""
-        return self.config.step_tokens
+    def tokens(self, step: int) -> int:
+        """Those that the model has seen after so many steps."""
+        return tokens(self.config, step, self.steps)

@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.files import is_whole
 from harness.identity import flat_difference
 from harness.interfaces.method import Setting
-from harness.interfaces.tokenizer import extra_tokens
+from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
 from harness.models.vocabulary import grown, named, origins, same_tokens, tables, transferred
 from harness.rundir import RunDir
 from harness.stored import own_tokens
@@ -121,17 +121,13 @@ def setting(job: TrainingJob, told: Callable[[int, int], None] = lambda done, to
 def _frozen(job: TrainingJob, role: str) -> Model:
     """A parent's model, on the training device, for the forward pass alone."""
     parent = job.parents[role]
-    architecture, weights, _ = read(parent)
-    model: Model = architecture.build(architecture.vocabulary or _vocabulary(parent))
+    architecture, weights, tokenizer = read(parent)
+    # With its method's own tokens, or with padding, its table may have other rows than that of whoever leans on it.
+    model: Model = architecture.build(architecture.vocabulary or vocabulary_with(tokenizer.size, _tokens_of(parent)))
     model.load_state_dict(weights)
     if job.config.trainer.precision == "bf16-true":  # as the policy is computed in
         model.bfloat16()
     return model.to(device_of(job.config.trainer)).eval().requires_grad_(False)
-
-
-def _vocabulary(parent: Parent) -> int:
-    """Of a run: with its method's own tokens it may be another than that of whoever leans on it."""
-    return int(RunDir(parent.path).manifest()["model"]["vocabulary"])
 
 
 def _say_what_was_seen(job: TrainingJob, parent: Parent) -> None:

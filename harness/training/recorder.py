@@ -55,11 +55,11 @@ class Recorder(Callback):
             return
         norm = self.read(pl_module, step)
         now = time.perf_counter()
-        rate = (step - self._row_step) * self.job.step_tokens / (now - self._row_at)
+        rate = (self.job.tokens(step) - self.job.tokens(self._row_step)) / (now - self._row_at)
         self._row_at, self._row_step = now, step
         row = {
             "step": step,
-            "tokens": step * self.job.step_tokens,
+            "tokens": self.job.tokens(step),
             "loss": math.fsum(self.losses) / len(self.losses),
             "lr": config.optimizer.lr * pl_module.schedule.factor(step - 1, self.job.steps),
             "grad_norm": norm,

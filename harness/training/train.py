@@ -102,7 +102,8 @@ def _train(
     machine = peak(device, trainer.precision, trainer.threads) if leads else Peak(1.0, "asked by rank 0 alone")
     with Progress(run.id, job.steps, progress) as shown:
         resumed = f", on from step {step}" if step else ""
-        shown.say(f"{run.id}: {job.steps} steps of {job.step_tokens} tokens{resumed}")
+        grows = f" to {job.config.step_tokens}" if job.config.data.curriculum.batch_size else ""
+        shown.say(f"{run.id}: {job.steps} steps of {job.tokens(1)}{grows} tokens{resumed}")
         for left_out_of in job.dataset.left_out():
             shown.say(left_out_of)
         convention = CONVENTION.format(passes=job.passes)
