@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from harness.interfaces.architecture import ENCODER_DECODER, ArchitectureConfig
-from harness.interfaces.visibility import Causal, Condition, Full, NotBefore, SameDocument, Visibility
+from harness.interfaces.visibility import Causal, Condition, Cross, Full, NotBefore, SameDocument, Visibility
 from harness.models.model import Model
 from harness.testing.models import (
     PLACES,
@@ -59,18 +59,36 @@ def leaks(
     for name, of in asked.items():
         if fault := _leak(model, name, of, own):
             return fault
-    return _unread(model, simplest(config)) if config.topology() == ENCODER_DECODER else None
+    if config.topology() != ENCODER_DECODER:
+        return None
+    alone = _misread(model, simplest(config), torch.zeros(READ), torch.zeros(PLACES))
+    if alone or SameDocument not in config.visibilities:
+        return alone
+    sources_S = torch.tensor([0] * (READ - 4) + [1] * 3 + [-1])
+    return _misread(model, simplest(config), sources_S, (torch.arange(PLACES) >= 5).long())
 
 
 @torch.no_grad()
-def _unread(model: Model, visibility: Condition) -> str | None:
-    """Of an encoder–decoder: whether all places see all that is read."""
+def _misread(model: Model, visibility: Condition, sources_S: torch.Tensor, documents_T: torch.Tensor) -> str | None:
+    """Of an encoder–decoder: whether places see all that is read of their own document, and nothing else. sources_S:
+    the document of each place that is read; documents_T: of each that is written."""
+    sources_BS, documents_BT = sources_S.expand(READ, -1), documents_T.expand(READ, -1)
+    seen = visibility & Cross(sources_BS, documents_BT)
+    reading = Visibility((Full(),))
+    if sources_S.any():
+        seen, reading = seen & SameDocument(documents_BT), reading & SameDocument(sources_BS)
     inputs_BT, plain_BS, each = tokens(1).expand(READ, -1), tokens(1, READ).expand(READ, -1), torch.arange(READ)
     changed_BS = plain_BS.clone()
     changed_BS[each, each] = (changed_BS[each, each] + VOCABULARY // 2) % VOCABULARY
-    moved_BT = far(*(hidden(model, inputs_BT, visibility, source_BS=read_BS) for read_BS in (changed_BS, plain_BS)))
-    for row, place in torch.nonzero(~(moved_BT > NOTHING)).tolist():
+    moved_BT = far(*(hidden(model, inputs_BT, seen, source_BS=of, reading=reading) for of in (changed_BS, plain_BS)))
+    may_BT = sources_S[:, None] == documents_T
+    for row, place in torch.nonzero(may_BT & ~(moved_BT > NOTHING)).tolist():
         return f"Place {place} does not move when token {row} of what the encoder reads is changed."
+    for row, place in torch.nonzero(~may_BT & (moved_BT > ROUNDING)).tolist():
+        return (
+            f"A leak through Cross: place {place} moves when token {row} of what the encoder reads is changed, which "
+            "is padding or belongs to another document."
+        )
     return None
 
 

@@ -55,13 +55,13 @@ def simplest(config: ArchitectureConfig) -> Condition:
 
 def ask(model: Model, inputs_BT: torch.Tensor | None, visibility: Visibility | Condition, **more: Any) -> Output:
     """What the body makes of the inputs; of an encoder–decoder, where all rows read the same text, if no other is
-    given by `source_BS`."""
-    source_BS = more.pop("source_BS", None)
+    given by `source_BS`, whose places see each other as `reading` says."""
+    source_BS, reading = more.pop("source_BS", None), more.pop("reading", Full())
     if model.topology == ENCODER_DECODER:
         if source_BS is None:
             rows = len(more["embeddings_BTC"] if inputs_BT is None else inputs_BT)
             source_BS = tokens(1, READ, seed=1).expand(rows, -1)
-        more["context"] = model.encode(source_BS).hidden_BTC
+        more["context"] = model.encode(source_BS, visibility=reading).hidden_BTC
     return model.body(inputs_BT, visibility=visibility, **more)
 
 

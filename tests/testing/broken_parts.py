@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.config import option
-from harness.interfaces.visibility import NotBefore, Prefix, SameDocument, Visibility
+from harness.config import option, plugin_config
+from harness.interfaces.visibility import Cross, NotBefore, Prefix, SameDocument, Visibility
 from harness.models.cache import KeyValueCache
 from harness.models.position import Position
 from harness.models.visibility import View
-from harness.testing.parts import in_transformer
+from harness.testing.parts import PARTS, in_transformer
 from harness_plugins.attention.multi_head import MultiHeadConfig
 from harness_plugins.attention.multi_head.module import MultiHead
 from harness_plugins.head.language_model import LanguageModelConfig
@@ -276,9 +276,9 @@ class ShrinksAllToNothing(RMSNormConfig):
         return norm
 
 
-def damaged(damage: Any, **values: Any) -> Any:
-    """A transformer that something is done to as soon as it is built."""
-    config = in_transformer(**values)
+def damaged(damage: Any, config: Any = None, **values: Any) -> Any:
+    """A transformer, or another architecture, that something is done to as soon as it is built."""
+    config = config or in_transformer(**values)
 
     def build(self: Any, vocabulary: int) -> Any:
         model = super(of, self).build(vocabulary)
@@ -287,6 +287,22 @@ def damaged(damage: Any, **values: Any) -> Any:
 
     of = type("Damaged", (type(config),), {"build": build})
     return of(**{name: getattr(config, name) for name in (field.name for field in fields(config))})
+
+
+def encoder_decoder() -> Any:
+    values = {"name": "encoder_decoder", "width": 16, "layers": 2, **PARTS}
+    return plugin_config("architecture", values, "architecture")
+
+
+def reads_nothing(model: Any) -> None:
+    for block in model.body.blocks:
+        block.cross.values.register_forward_hook(lambda module, given, made: made * 0)
+
+
+def reads_other_documents(model: Any) -> None:
+    for block in model.body.blocks:
+        plain = block.lower
+        block.lower = lambda view, context, plain=plain: plain(without(view, Cross), context)
 
 
 def scales_tokens_alone(model: Any) -> None:

@@ -91,6 +91,14 @@ BROKEN = [
     broken(HeadKit, parts.Upcasts(name="language_model"), "test_shapes_and_dtypes", "logits_BTV is torch.float32", "bfloat16"),
     broken(NormKit, named(parts.ShrinksAllToNothing), "test_it_learns_by_heart", "does not learn", "nats"),
     broken(
+        ArchitectureKit, parts.damaged(parts.reads_nothing, parts.encoder_decoder()), LEAKS,
+        "does not move when token", "of what the encoder reads", name="reads_nothing",
+    ),
+    broken(
+        ArchitectureKit, parts.damaged(parts.reads_other_documents, parts.encoder_decoder()), LEAKS,
+        "leak through Cross", "padding or belongs to another document", name="reads_other_documents",
+    ),
+    broken(
         ArchitectureKit, parts.damaged(parts.scales_tokens_alone), "test_embeddings_do_what_their_tokens_do",
         "embeddings_BTC gives other results", name="scales_tokens_alone",
     ),

@@ -51,6 +51,32 @@ class TestEncoderDecoder(ArchitectureKit):
     config = tiny("encoder_decoder", **PARTS, encoder_layers=1)
 
 
+class TestT5(ArchitectureKit):
+    config = tiny(
+        "encoder_decoder",
+        **PARTS | {
+            "attention": {"name": "multi_head", "heads": 2, "scale": 1.0},
+            "position": "relative_bias",
+            "feedforward": {"name": "gated", "activation": "gelu_tanh"},
+            "head": {"name": "language_model", "tied": False},
+        },
+    )  # fmt: skip
+
+
+class TestBart(ArchitectureKit):
+    config = tiny(
+        "encoder_decoder",
+        **PARTS | {
+            "attention": {"name": "multi_head", "heads": 2, "bias": True},
+            "position": {"name": "learned", "length": 24, "first": 2},
+            "feedforward": {"name": "mlp", "bias": True},
+            "norm": "layernorm",
+        },
+        placement="post",
+        embedding_norm=True,
+    )  # fmt: skip
+
+
 class TestLstm(ArchitectureKit):
     config = tiny("lstm")
 
