@@ -98,7 +98,8 @@ def test_every_preset_composes():
     for group in ("architecture", "corpus", "experiment", "trainer", "scale"):
         for name, _ in group_options(group):
             overrides = [f"{group}={name}"]
-            overrides += ["corpus.path=x"] if name in ("text", "hf", "examples") else []
+            overrides += ["corpus.path=x"] if overrides[0] in ("corpus=text", "corpus=hf", "corpus=examples") else []
+            overrides += ["architecture.model_type=llama"] if overrides[0] == "architecture=hf" else []
             overrides += ["+corpus.sources.a={name: synthetic, weight: 1}"] if name == "mix" else []
             assert run_config(overrides)
 
