@@ -20,7 +20,7 @@ class Tokenizer(Protocol):
     it is not the end; ``opening``: tokens that stand before every other context; ``export(folder)``: writes what
     `transformers.AutoTokenizer` opens and encodes alike; ``chat(turns, asks) → text``: a conversation as its chat
     template writes it, with what asks for an answer behind it or without; ``begins_word(token) → bool``, where words
-    begin otherwise than with a space in the token's text.
+    begin otherwise than with a space in the token's text; ``decoder_start``: as `decoder_start` says.
     """
 
     size: int  #: tokens in the vocabulary, special ones included
@@ -33,6 +33,13 @@ class Tokenizer(Protocol):
     def decode(self, tokens: Sequence[int]) -> str: ...
 
     def save(self, folder: Path) -> None: ...
+
+
+def decoder_start(tokenizer: Tokenizer) -> int:
+    """The token that stands before all that the decoder of an encoder–decoder writes: the end, where the tokenizer says
+    no other, as T5's does."""
+    start: int = getattr(tokenizer, "decoder_start", tokenizer.end)
+    return start
 
 
 @dataclass(kw_only=True)

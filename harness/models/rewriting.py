@@ -12,6 +12,7 @@ import torch
 from harness.interfaces.architecture import ENCODER_DECODER, Output
 from harness.interfaces.batch import Batch, Randomness, Sequences
 from harness.interfaces.method import Setting
+from harness.interfaces.tokenizer import decoder_start
 from harness.interfaces.visibility import Causal, Cross, Full, Padded, Prefix, SameDocument
 from harness.models.cross_entropy import cross_entropy
 from harness.models.visibility import padded_behind
@@ -40,9 +41,9 @@ Rewrite = Callable[[Text, np.random.Generator], tuple[Text, Text]]
 class Rewriting:
     """−Σ log p(token of what is written | those before it, and all that is read), in nats.
 
-    An encoder–decoder reads with its encoder, and its decoder starts with the end token. A decoder sees one behind the
-    other. opened: whether the end token stands between them there, too. both_ways: whether places of what is read see
-    each other in a decoder (a prefix), or only those before them.
+    An encoder–decoder reads with its encoder, and its decoder starts with the tokenizer's `decoder_start`, mostly the
+    end token. A decoder sees one behind the other. opened: whether the end token stands between them there, too.
+    both_ways: whether places of what is read see each other in a decoder (a prefix), or only those before them.
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class Rewriting:
         both_ways: bool = False,
     ) -> None:
         self.name, self.rewrite, self.logits_chunk = name, rewrite, logits_chunk
-        self.across, self.start = setting.attend_across_documents, setting.tokenizer.end
-        self.encodes = setting.topology == ENCODER_DECODER
+        self.across, self.encodes = setting.attend_across_documents, setting.topology == ENCODER_DECODER
+        self.start = decoder_start(setting.tokenizer) if self.encodes else setting.tokenizer.end
         self.opened, self.both_ways = opened, both_ways
 
     def prepare(self, sequences: Sequences, randomness: Randomness) -> Batch:

@@ -9,7 +9,7 @@ import torch
 
 from harness.cli import main
 from harness.rundir import RunDir
-from harness.stored import likelihood_of, own_tokens, stored_config, writes
+from harness.stored import likelihood_of, opening, own_tokens, stored_config, writes
 from harness.training.train import load_model
 
 TINY = [
@@ -44,7 +44,7 @@ def the_run(but: RunDir | None = None) -> RunDir:
     ],
 )
 def test_one_is_trained_and_goes_to_transformers_and_back(preset: str, objective: str) -> None:
-    from transformers import AutoModelForSeq2SeqLM
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     own = ["method.sentinels=8"] if objective == "span" else []
     assert main(["train", f"architecture={preset}", f"objective={objective}", *own, *TINY]) == 0
@@ -53,6 +53,7 @@ def test_one_is_trained_and_goes_to_transformers_and_back(preset: str, objective
     model, _, tokenizer = load_model(run, run.result_step())
     theirs = AutoModelForSeq2SeqLM.from_pretrained("out")
     assert theirs.config.decoder_start_token_id == tokenizer.end
+    assert AutoTokenizer.from_pretrained("out")("né")["input_ids"] == list("né".encode())
     read, written = (torch.tensor([tokenizer.encode(text)]) for text in ("alphabet deltas", "gammon"))
     with torch.no_grad():
         found, expected = model.logits(written, source_BS=read), theirs(read, decoder_input_ids=written).logits
@@ -68,27 +69,42 @@ def their_t5(folder: str) -> None:
     vocabulary = {token: n for n, token in enumerate(["<pad>", "</s>", "<unk>", *WORDS, *reversed(sentinels)])}
     torch.manual_seed(0)
     config = T5Config(
-        vocab_size=112, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2, feed_forward_proj="gated-gelu"
+        vocab_size=112,
+        d_model=16,
+        d_kv=8,
+        d_ff=24,
+        num_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0,
     )
     T5ForConditionalGeneration(config).save_pretrained(folder)
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(f"{folder}/tokenizer.json")
-    Path(folder, "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "pad_token": "<pad>"}))
+    settings = {"eos_token": "</s>", "pad_token": "<pad>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    Path(folder, "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def test_an_imported_t5_fills_in_with_its_own_sentinels(capsys: pytest.CaptureFixture) -> None:
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
     their_t5("theirs")
     words = ["corpus=text", "corpus.path=*.txt", "data.held_out=0.5", "data.sequence_length=32"]
     assert main(["import", "theirs", *words]) == 0
     run = the_run()
     assert (stored_config(run).method.name, likelihood_of(run), writes(run)) == ("span", "infilling", True)
     assert own_tokens(run)["<extra_id_0>"] == 107
+    model, config, tokenizer = load_model(run)
+    opened = opening(run, model, tokenizer, config)(tokenizer.encode("alphabet gammon"))
+    assert (list(opened.source), list(opened.inputs)) == ([3, 5, 107], [0, 107])  # T5 begins with its padding
     assert main(["score", f"run={run.id}", *OFFLINE]) == 0
     assert "held_out_text" in {row["task"] for row in run.scores()}
     capsys.readouterr()
     assert main(["generate", f"run={run.id}", "prompt=alphabet betray", "tokens=12", "seed=1"]) == 0
     assert set(capsys.readouterr().out.split()) <= {*WORDS, *own_tokens(run), "<pad>", "<unk>"}
     assert main(["export", run.id, "to=back"]) == 0
+    assert AutoTokenizer.from_pretrained("back")("alphabet gammon", add_special_tokens=False)["input_ids"] == [3, 5]
+    assert AutoModelForSeq2SeqLM.from_pretrained("back").config.decoder_start_token_id == 0
     assert main(["import", "back", *words]) == 0
     assert "there already" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from harness.data.cache import digest
 from harness.errors import UserError
 from harness.files import checksum, new_folder, read_json, write_json
 from harness.interfaces.architecture import ENCODER_DECODER
+from harness.interfaces.tokenizer import decoder_start
 from harness.models.huggingface import (
     FAMILIES,
     config_from_transformers,
@@ -194,7 +195,7 @@ def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any, mo
         "dtype": str(table_VC.dtype).removeprefix("torch."),
     }
     if architecture.topology() == ENCODER_DECODER:
-        theirs["decoder_start_token_id"] = tokenizer.end
+        theirs["decoder_start_token_id"] = decoder_start(tokenizer)
     weights = state_to_transformers(state, architecture, theirs["model_type"])
     with new_folder(path) as folder:
         write_json(folder / CONFIG, theirs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness import hookimpl
 from harness.interfaces.likelihood import Asked, Likelihood, LikelihoodConfig, Row
+from harness.interfaces.tokenizer import decoder_start
 
 HARNESS_INTERFACE = 1
 
@@ -27,7 +28,7 @@ class DenoisingLikelihood:
     """One row for each question."""
 
     def __init__(self, asked: Asked) -> None:
-        self.length, self.start, self.mask = asked.length, asked.tokenizer.end, asked.extra[MASK]
+        self.length, self.start, self.mask = asked.length, decoder_start(asked.tokenizer), asked.extra[MASK]
         self.room = self.length - 1
 
     def rows(self, context: Sequence[int], continuation: Sequence[int]) -> list[Row]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness import hookimpl
 from harness.interfaces.architecture import ENCODER_DECODER
 from harness.interfaces.likelihood import Asked, Likelihood, LikelihoodConfig, Row
+from harness.interfaces.tokenizer import decoder_start
 
 HARNESS_INTERFACE = 1
 
@@ -30,7 +31,8 @@ class Infilling:
     def __init__(self, asked: Asked, mode: Sequence[int] = ()) -> None:
         self.mode, self.length = list(mode), asked.length - len(mode)
         self.encodes = asked.topology == ENCODER_DECODER
-        self.sentinel, self.opened = asked.extra[SENTINEL], [asked.tokenizer.end, asked.extra[SENTINEL]]
+        start = decoder_start(asked.tokenizer) if self.encodes else asked.tokenizer.end
+        self.sentinel, self.opened = asked.extra[SENTINEL], [start, asked.extra[SENTINEL]]
         # A decoder's row also holds a token of the context and the sentinel that it ends with.
         self.room = self.length - (1 if self.encodes else 3)
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from harness import hookimpl
 from harness.interfaces.architecture import ENCODER_DECODER
 from harness.interfaces.likelihood import Asked, Likelihood, LikelihoodConfig, Row
+from harness.interfaces.tokenizer import decoder_start
 from harness.interfaces.visibility import Condition, Prefix
 
 HARNESS_INTERFACE = 1
@@ -29,7 +30,7 @@ class PrefixLikelihood:
     """One row for each question."""
 
     def __init__(self, asked: Asked) -> None:
-        self.room, self.start = asked.length, asked.tokenizer.end
+        self.room, self.start = asked.length, decoder_start(asked.tokenizer)
         self.encodes = asked.topology == ENCODER_DECODER
 
     def rows(self, context: Sequence[int], continuation: Sequence[int]) -> list[Row]:

@@ -22,6 +22,8 @@ ROLES = {"[MASK]": "mask_token"}
 SPACES = ("\u2581", " ", "\u0120", "\u010a", "\u0109")
 #: Where older folders name their special tokens, and where those without settings do.
 SPECIAL, MODEL = "special_tokens_map.json", "config.json"
+#: What a run's copy calls the token that an encoder–decoder begins to write with, which a folder's config tells.
+DECODER_START = "decoder_start_token"
 
 
 class FolderTokenizer:
@@ -30,18 +32,25 @@ class FolderTokenizer:
 
     files: what is copied into a run and exported, by name. start: the token that stands before an empty context.
     opening: what stands before every context that a model is asked about (LLaMA's ``<s>``). chat: the folder's chat
-    template, where it has one.
+    template, where it has one. decoder_start: the token that an encoder–decoder of it begins to write with.
     """
 
     chat: ChatTemplate
 
     def __init__(
-        self, tokenizer: Tokenizer, files: Mapping[str, str], end: int, start: int, chat: ChatTemplate | None = None
+        self,
+        tokenizer: Tokenizer,
+        files: Mapping[str, str],
+        end: int,
+        start: int,
+        chat: ChatTemplate | None = None,
+        decoder_start: int | None = None,
     ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
         self.end, self.start = end, start
+        self.decoder_start = end if decoder_start is None else decoder_start
         self.opening = tokenizer.encode("").ids[:1] if tokenizer.encode("").ids[:1] == [start] else []
         self._tokenizer, self._files = tokenizer, dict(files)
         self._within = getattr(tokenizer.model, "continuing_subword_prefix", None)
@@ -102,18 +111,22 @@ def _load(folder: Path, end: str | None, stamps: Any) -> FolderTokenizer:
     except Exception as error:  # the library raises nothing narrower
         raise UserError(f"{folder / TOKENIZER} cannot be read as a tokenizer: {error}.") from None
     settings = {**_mapping(folder / SPECIAL), **_mapping(folder / SETTINGS)}
-    ends = end or _named(settings, "eos_token") or _of_model(folder, tokenizer)
+    ends = end or _named(settings, "eos_token") or _of_model(folder, tokenizer, "eos_token_id")
     if ends is None:
         raise UserError(f"{folder} does not say which token ends a document: name it as tokenizer.end=<token>.")
     if _named(settings, "eos_token") != ends:
         settings["eos_token"] = ends
+    writes = _named(settings, DECODER_START) or _of_model(folder, tokenizer, "decoder_start_token_id") or ends
+    if writes != ends:
+        settings[DECODER_START] = writes
     files = {TOKENIZER: content, SETTINGS: json.dumps(settings, indent=1, ensure_ascii=False) + "\n"}
     if (folder / TEMPLATE).is_file():
         files[TEMPLATE] = _text(folder / TEMPLATE)
     starts = _named(settings, "bos_token") or ends
     template = template_of(settings, files.get(TEMPLATE))
     chat = ChatTemplate(template, _special(settings), folder) if template is not None else None
-    return FolderTokenizer(tokenizer, files, _token(tokenizer, ends, folder), _token(tokenizer, starts, folder), chat)
+    tokens = {text: _token(tokenizer, text, folder) for text in (ends, starts, writes)}
+    return FolderTokenizer(tokenizer, files, tokens[ends], tokens[starts], chat, tokens[writes])
 
 
 def _text(path: Path) -> str:
@@ -143,9 +156,9 @@ def _special(settings: Mapping[str, Any]) -> dict[str, str]:
     return {role: text for role, text in found.items() if text is not None}
 
 
-def _of_model(folder: Path, tokenizer: Tokenizer) -> str | None:
-    """The end token that the model's config names, by number; the first of several."""
-    found = _mapping(folder / MODEL).get("eos_token_id")
+def _of_model(folder: Path, tokenizer: Tokenizer, option: str) -> str | None:
+    """The token that the model's config names by number, as an option; the first of several."""
+    found = _mapping(folder / MODEL).get(option)
     found = found[0] if isinstance(found, list) and found else found
     return tokenizer.id_to_token(found) if isinstance(found, int) and found >= 0 else None
 
