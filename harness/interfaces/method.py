@@ -125,12 +125,20 @@ class MethodConfig(PluginConfig):
         """About what it makes of a row of so many tokens. Raises ConfigError where it can make nothing of it."""
         return Places(sequence_length)
 
+    def longest(self, sequence_length: int, topology: str) -> int:
+        """Places of the longest row that it may make of so many tokens, on either side."""
+        return max(self.places(sequence_length, topology))
+
     def cut(self) -> str:
         """How places are cut out of the shards."""
         return SEQUENCES
 
     def rows(self) -> int:
         """Rows of `sequence_length` tokens that the model sees of each place."""
+        return 1
+
+    def body_passes(self) -> int:
+        """Passes of each token through the body, each with its backward pass; its heads are asked once."""
         return 1
 
     def forward_passes(self) -> int:

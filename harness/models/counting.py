@@ -46,6 +46,12 @@ class Account:
         return sum(part.flops for part in self.parts)
 
     @property
+    def body_share(self) -> float:
+        """The share of these that is not the head's."""
+        of_head = sum(part.flops for part in self.parts if part.part.split(".")[0] in ("head", "heads"))
+        return 1 - of_head / self.forward_flops if self.forward_flops else 0.0
+
+    @property
     def training_flops(self) -> int:
         """Exact FLOPs of forward and backward for one token: backward, two products stand for each of the first."""
         return 3 * self.forward_flops

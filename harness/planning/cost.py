@@ -129,7 +129,7 @@ def _training_memory(config: RunConfig, vocabulary: int) -> TrainingMemory:
     places = places_of(config)
     step = Step(
         places.written,
-        micro_batch * (config.method.rows() if config.method else 1),
+        micro_batch * (config.method.rows() * config.method.body_passes() if config.method else 1),
         math.ceil(rows / micro_batch),
         trainer.precision,
         trainer.activation_checkpointing,

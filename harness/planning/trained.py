@@ -50,7 +50,8 @@ def training_flops(
     whole = config.adapter is None and not config.optimizer.frozen
     own = model.training_flops if whole else _partly_frozen(config, vocabulary, model.sequence_length)
     besides = besides * model.forward_flops + sum(account(*of, model.sequence_length).forward_flops for of in teachers)
-    return float(own + besides) * model.sequence_length / config.data.sequence_length
+    again = (config.method.body_passes() - 1) * model.body_share * own if config.method else 0.0
+    return float(own + again + besides) * model.sequence_length / config.data.sequence_length
 
 
 _known: dict[str, int] = {}
