@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -113,6 +113,22 @@ class ReadingBody(Body, Protocol):
         ...
 
 
+class Interchange(Protocol):
+    """How an architecture goes to and from folders of `transformers` that tells it by itself. Theirs are tensors by the
+    names that they have in files. objective: ours that such a model is trained by.
+
+    told: its config.json. taken: our state dict from theirs; raises UserError where they do not fit. written: theirs.
+    """
+
+    objective: str
+
+    def told(self, vocabulary: int) -> dict[str, Any]: ...
+
+    def taken(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
+
+    def written(self, state: Mapping[str, torch.Tensor], vocabulary: int) -> dict[str, torch.Tensor]: ...
+
+
 @dataclass(kw_only=True)
 class ArchitectureConfig(PluginConfig):
     """Base of every architecture's Config. `vocabulary` null means the tokenizer's."""
@@ -170,6 +186,10 @@ class ArchitectureConfig(PluginConfig):
 
     def check_run(self, config: Any) -> None:
         """Raises ConfigError where it cannot be trained in a run, a `RunConfig`, for what it does not declare above."""
+
+    def interchange(self) -> Interchange | None:
+        """How it goes to and from folders of `transformers`; None: as `harness.models.huggingface` knows its parts."""
+        return None
 
     def build(self, vocabulary: int) -> Any:
         """A `harness.models.model.Model`. Initialised with torch's global generator, which the caller has seeded."""

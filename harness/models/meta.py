@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.interfaces.adapter import AdapterCounts
-from harness.interfaces.architecture import ArchitectureConfig, PartCount
+from harness.interfaces.architecture import ENCODER_DECODER, ArchitectureConfig, PartCount
 from harness.interfaces.visibility import Causal, Condition, Full
 from harness.models.model import Model
 
@@ -60,9 +60,15 @@ def training_flops_on_meta(
             model.get_submodule(name).register_forward_hook(partial(_as_adapted, reading, spared))
     inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
-        model.logits(inputs_BT, head=next(iter(model.heads)), visibility=visibility).sum().backward()
+        _logits(model, inputs_BT, visibility).sum().backward()
     beside = round(3 * adapter.flops - sum(spared)) if adapter else 0
     return counter.get_total_flops() // sequence_length + beside
+
+
+def _logits(model: Model, inputs_BT: torch.Tensor, visibility: Condition) -> torch.Tensor:
+    """Of an encoder–decoder that reads as much as it writes."""
+    source_BS = inputs_BT if model.topology == ENCODER_DECODER else None
+    return model.logits(inputs_BT, head=next(iter(model.heads)), visibility=visibility, source_BS=source_BS)
 
 
 def _as_adapted(
@@ -80,7 +86,7 @@ def flops_on_meta(model: Model, sequence_length: int, visibility: Condition = Ca
     """
     inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
-        model.logits(inputs_BT, head=next(iter(model.heads)), visibility=visibility)
+        _logits(model, inputs_BT, visibility)
     counted = {name.removeprefix("Model."): sum(n.values()) for name, n in counter.get_flop_counts().items()}
     found: Counter[str] = Counter()
     for name, n in counted.items():

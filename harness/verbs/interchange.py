@@ -10,7 +10,7 @@ from harness.errors import UserError, suggest
 from harness.verbs.arguments import asks_help, flags, one_word, only, settings
 
 #: What may be said of an imported run; the folder says the rest.
-IMPORTED = ("corpus", "data", "tokenizer", "runs")
+IMPORTED = ("corpus", "data", "tokenizer", "objective", "method", "runs")
 
 
 def import_(words: list[str], verb: Verb) -> int:
@@ -19,7 +19,8 @@ def import_(words: list[str], verb: Verb) -> int:
             f"{verb.summary}\n\nusage: {verb.usage}\n\n"
             "The folder's config.json, safetensors and tokenizer.json become a finished run at step 0, which can be\n"
             "scored, continued and exported. Options: runs=./runs; corpus=…, whose held-out documents score it;\n"
-            "data.sequence_length=…, tokens that it is shown; tokenizer=…, where the folder has none."
+            "data.sequence_length=…, tokens that it is shown; tokenizer=…, where the folder has none; objective=…, where\n"
+            "it was not trained by the usual one, as Flan-T5 by objective=prefix and not by span."
         )
         return 0
     _, words = flags(words, [])
@@ -35,8 +36,9 @@ def import_(words: list[str], verb: Verb) -> int:
     from harness.models.huggingface.folder import open_folder
 
     folder, composed = open_folder(Path(path)), run_config(rest)
-    own_tokenizer = any(key.split(".")[0] == "tokenizer" for key in keys)
-    config = as_config(folder, composed, "data.sequence_length" in keys, own_tokenizer)
+    groups = {key.split(".")[0] for key in keys}
+    own = ("data.sequence_length" in keys, "tokenizer" in groups, bool(groups & {"objective", "method"}))
+    config = as_config(folder, composed, *own)
     run, new = import_folder(folder, config)
     print(f"{run.id}: {'imported' if new else 'there already'}, {run.path}")
     return 0
@@ -58,7 +60,7 @@ def export(words: list[str], verb: Verb) -> int:
         raise UserError("to has no value: name the folder to write, as to=<folder>.")
     if own["checkpoint"] and not own["checkpoint"].isdecimal():
         raise UserError(f"checkpoint={own['checkpoint']} is no step: a whole number, such as checkpoint=120.")
-    from harness.models.huggingface import FAMILIES, config_to_transformers
+    from harness.models.huggingface import told
     from harness.models.huggingface.folder import write_folder
     from harness.rundir import open_run
     from harness.stored import writes
@@ -67,8 +69,8 @@ def export(words: list[str], verb: Verb) -> int:
     run = open_run(name, own["runs"])
     model, config, tokenizer = load_model(run, int(own["checkpoint"]) if own["checkpoint"] else run.result_step())
     if "language_model" in model.heads:
-        theirs = config_to_transformers(config.architecture, 1, own["model_type"] or None)
-        both_ways = FAMILIES[theirs["model_type"]].objective == "mlm"
+        theirs, objective = told(config.architecture, len(model.body.embedding_VC), own["model_type"] or None)
+        both_ways = objective == "mlm"
         if both_ways == writes(run):
             sides = ("before a token alone", "on both sides of a token")
             raise UserError(

@@ -79,6 +79,19 @@ def config_from_transformers(theirs: Mapping[str, Any]) -> Any:
     return plugin_config("architecture", {"name": family.architecture, **family.values(theirs)}, "architecture")
 
 
+def told(config: Any, vocabulary: int, model_type: str | None = None) -> tuple[dict[str, Any], str]:
+    """Their config, as `config_to_transformers` gives it, and the objective that such a model is trained by. An
+    architecture that tells itself is of one model type."""
+    own = config.interchange()
+    if own is None:
+        theirs = config_to_transformers(config, vocabulary, model_type)
+        return theirs, FAMILIES[theirs["model_type"]].objective
+    theirs = own.told(vocabulary)
+    if model_type not in (None, theirs["model_type"]):
+        raise UserError(f"This model is a {theirs['model_type']} of transformers and no {model_type}: leave it out.")
+    return theirs, own.objective
+
+
 def config_to_transformers(config: Any, vocabulary: int, model_type: str | None = None) -> dict[str, Any]:
     """Their config, as ``config.json`` has it. model_type: which of theirs; None: the first that computes the same.
 

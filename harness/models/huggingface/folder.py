@@ -20,9 +20,9 @@ from harness.interfaces.tokenizer import decoder_start
 from harness.models.huggingface import (
     FAMILIES,
     config_from_transformers,
-    config_to_transformers,
     state_from_transformers,
     state_to_transformers,
+    told,
 )
 from harness.models.huggingface.tokenizer import export_tokenizer
 from harness.schema import RunConfig
@@ -44,7 +44,10 @@ class Folder:
     files: tuple[Path, ...]
 
     def architecture(self) -> Any:
-        """The Config of the architecture that makes the same model. Raises UserError where there is none."""
+        """The Config of the architecture that makes the same model: of our parts, or else theirs as it is. Raises
+        UserError where there is none."""
+        if self.theirs.get("model_type") not in FAMILIES:
+            return plugin_config("architecture", {"name": "hf", "folder": str(self.path)}, "architecture")
         try:
             return config_from_transformers(self.theirs)
         except UserError as error:
@@ -52,11 +55,14 @@ class Folder:
 
     def method(self) -> Any:
         """The Config of the objective that such a model is trained by, with its options as they are."""
-        return plugin_config("objective", FAMILIES[self.theirs["model_type"]].objective, "method")
+        own = self.architecture().interchange()
+        objective = own.objective if own else FAMILIES[self.theirs["model_type"]].objective
+        return plugin_config("objective", objective, "method")
 
     def sequence_length(self) -> int | None:
         """The longest sequence, in tokens: that it can see, or else that it says it was made for."""
-        option = FAMILIES[self.theirs["model_type"]].positions
+        family = FAMILIES.get(self.theirs["model_type"])
+        option = family.positions if family else None
         said = self.theirs.get(option) if option else None
         return self.architecture().maximum_length() or said
 
@@ -65,7 +71,10 @@ class Folder:
         the weights of this config."""
         architecture = self.architecture()
         theirs = {name: tensor.float() for file in self.files for name, tensor in _tensors(file)}
+        own = architecture.interchange()
         try:
+            if own:
+                return own.taken(theirs)
             return state_from_transformers(theirs, architecture, self.theirs["model_type"])
         except UserError as error:
             raise UserError(f"{self.path}: {error}") from None
@@ -185,8 +194,9 @@ def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any, mo
     state: dict[str, torch.Tensor] = model.state_dict()
     architecture = config.architecture
     table_VC = model.body.embedding_VC
-    theirs = config_to_transformers(architecture, len(table_VC), model_type)
-    positions = FAMILIES[theirs["model_type"]].positions
+    theirs, _ = told(architecture, len(table_VC), model_type)
+    own = architecture.interchange()
+    positions = None if own else FAMILIES[theirs["model_type"]].positions
     if positions:
         theirs.setdefault(positions, config.data.sequence_length)
     theirs |= {
@@ -196,7 +206,10 @@ def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any, mo
     }
     if architecture.topology() == ENCODER_DECODER:
         theirs["decoder_start_token_id"] = decoder_start(tokenizer)
-    weights = state_to_transformers(state, architecture, theirs["model_type"])
+    if own:
+        weights = own.written(state, len(table_VC))
+    else:
+        weights = state_to_transformers(state, architecture, theirs["model_type"])
     with new_folder(path) as folder:
         write_json(folder / CONFIG, theirs)
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
