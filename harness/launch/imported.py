@@ -18,11 +18,15 @@ from harness.rundir import RunDir
 from harness.schema import RunConfig
 
 
-def as_config(folder: Folder, config: RunConfig, own_length: bool, own_tokenizer: bool) -> RunConfig:
-    """The run's config: the folder's model, and what else a person has chosen. own_length, own_tokenizer: whether
-    data.sequence_length and the tokenizer are a person's choice, too, and not the folder's.
+def as_config(
+    folder: Folder, config: RunConfig, own_length: bool, own_tokenizer: bool, own_objective: bool = False
+) -> RunConfig:
+    """The run's config: the folder's model, and what else a person has chosen. own_length, own_tokenizer,
+    own_objective: whether data.sequence_length, the tokenizer and the objective that it was trained by are a person's
+    choice, too, and not the folder's.
 
-    Raises UserError where the folder has no tokenizer, or one with more tokens than the model.
+    Raises UserError where the folder has no tokenizer, or one with more tokens than the model, and for an objective
+    that trains no such model.
     """
     architecture = folder.architecture()
     tokenizer = config.tokenizer if own_tokenizer else folder.tokenizer()
@@ -33,7 +37,12 @@ def as_config(folder: Folder, config: RunConfig, own_length: bool, own_tokenizer
         )
     if tokenizer.needs_training():
         raise UserError(f"tokenizer={tokenizer.name} learns from a corpus; the model in {folder.path} knows another.")
-    method = folder.method()
+    method = config.method if own_objective else folder.method()
+    if architecture.topology() not in method.topologies:
+        raise UserError(
+            f"The model in {folder.path} is not one that objective={method.name} trains. Leave the objective out, "
+            f"which makes it {folder.method().name}."
+        )
     extra = extra_tokens(tokenizer, tokenizer.vocabulary(), method.extra_tokens())
     known = vocabulary_with(tokenizer.vocabulary(), extra)
     if known > architecture.vocabulary:
@@ -49,7 +58,8 @@ def as_config(folder: Folder, config: RunConfig, own_length: bool, own_tokenizer
 
 def identity_of(folder: Folder, config: RunConfig) -> dict[str, Any]:
     """What determines the scores of the run."""
-    return {
+    objective = {} if config.method == folder.method() else {"objective": to_mapping(config.method)}
+    return objective | {
         "results_version": RESULTS_VERSION,
         "imported": folder.identity(),
         "tokenizer": config.tokenizer.fingerprint(),

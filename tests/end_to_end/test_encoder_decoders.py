@@ -108,3 +108,18 @@ def test_an_imported_t5_fills_in_with_its_own_sentinels(capsys: pytest.CaptureFi
     assert AutoModelForSeq2SeqLM.from_pretrained("back").config.decoder_start_token_id == 0
     assert main(["import", "back", *words]) == 0
     assert "there already" in capsys.readouterr().out
+
+
+def test_an_imported_flan_is_asked_as_it_was_taught(capfd: pytest.CaptureFixture) -> None:
+    """Its folder looks like that of a T5 that fills in."""
+    their_t5("theirs")
+    assert main(["import", "theirs"]) == 0
+    filling = the_run()
+    assert main(["import", "theirs", "objective=prefix"]) == 0
+    run = the_run(but=filling)
+    assert (likelihood_of(run), own_tokens(run)) == ("prefix", {})
+    model, config, tokenizer = load_model(run)
+    opened = opening(run, model, tokenizer, config)(tokenizer.encode("alphabet gammon"))
+    assert (list(opened.source), list(opened.inputs)) == ([3, 5], [0])
+    assert main(["import", "theirs", "objective=clm"]) == 2
+    assert "is not one that objective=clm trains" in " ".join(capfd.readouterr().err.split())
