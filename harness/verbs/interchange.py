@@ -19,8 +19,8 @@ def import_(words: list[str], verb: Verb) -> int:
             f"{verb.summary}\n\nusage: {verb.usage}\n\n"
             "The folder's config.json, safetensors and tokenizer.json become a finished run at step 0, which can be\n"
             "scored, continued and exported. Options: runs=./runs; corpus=…, whose held-out documents score it;\n"
-            "data.sequence_length=…, tokens that it is shown; tokenizer=…, where the folder has none; objective=…, where\n"
-            "it was not trained by the usual one, as Flan-T5 by objective=prefix and not by span."
+            "data.sequence_length=…, tokens that it is shown; tokenizer=…, where the folder has none; objective=…,\n"
+            "where it was not trained by the usual one, as Flan-T5 by prefix and not by span."
         )
         return 0
     _, words = flags(words, [])
