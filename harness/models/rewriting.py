@@ -99,7 +99,7 @@ class Rewriting:
 
     def _batch(self, inputs: list[Text], targets: list[np.ndarray], first: list[int], places_B: torch.Tensor) -> Batch:
         """first: of each row, the place from which on its targets count."""
-        weights = [np.float32(np.arange(len(row)) >= start) for row, start in zip(targets, first, strict=True)]
+        weights = [(np.arange(len(row)) >= start).astype(np.float32) for row, start in zip(targets, first, strict=True)]
         batch = Batch(
             inputs_BT=_padded([text.tokens for text in inputs]),
             targets_BT=_padded(targets),

@@ -231,7 +231,7 @@ class LanguageModel(TemplateLM):
         return settings
 
     def _opened(self, context: str) -> Row:
-        opened: Row = self.likelihood.opening(self.tok_encode(context) or [self.prefix_token_id])  # type: ignore[attr-defined]
+        opened: Row = self.likelihood.opening(self.tok_encode(context) or [self.prefix_token_id])  # type: ignore[union-attr]
         return opened
 
     def _generate(self, prompts: list[Row], settings: dict[str, Any]) -> list[str]:
