@@ -49,7 +49,7 @@ def test_a_command_in_the_documents_is_understood(words, folder, capsys):
     if "--cfg" in rest:
         pass
     elif verb == "train":
-        words = ["why", *(w.split(",")[0] for w in rest if w != "-m")]
+        words = ["why", *(w.split(",")[0] if "-m" in rest else w for w in rest if w != "-m")]
     elif verb == "study":
         words = ["plan", *rest]
     elif verb == "fit":

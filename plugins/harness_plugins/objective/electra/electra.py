@@ -34,7 +34,7 @@ class ReplacedTokenDetection:
     told = ("discriminator",)
 
     def __init__(self, config: ElectraConfig, setting: Setting) -> None:
-        hiding = {"rate": config.rate, "masked": 1.0, "random": 0.0, "whole_words": config.whole_words}
+        hiding: dict[str, Any] = {"rate": config.rate, "masked": 1.0, "random": 0.0, "whole_words": config.whole_words}
         self.hide = MaskedLanguageModelling(MlmConfig(name="mlm", **hiding), setting)
         self.weight, self.logits_chunk = config.weight, config.logits_chunk
 
