@@ -62,7 +62,7 @@ def drawn(of: dict[str, Sizes]) -> Figure:
         label(axes, "width", "" if axes is panels[1] else f"change after {STEPS} steps")
         log_sizes(axes.xaxis, list(next(iter(changes.values()))))
         axes.set_yscale("log")
-    legend(panels[0])
+    legend(panels[1])
     return figure
 
 
