@@ -186,3 +186,26 @@ def test_a_ladder_whose_rate_follows_the_width_is_not_widened_again(transformer:
         transformer(**in_mup(width=64)).check_run(run)
     run.optimizer = optimizer(lr=0.01)
     transformer(**in_mup(width=64)).check_run(run)
+
+
+def test_the_ladder_in_mup_has_the_rate_of_its_base_on_every_rung():
+    from harness.composition import run_config
+
+    def rung(scale: str, width: int) -> Any:
+        return run_config([f"scale={scale}", f"scale.width={width}"])
+
+    base, first, wide = rung("ladder", 32), rung("ladder_mup", 32), rung("ladder_mup", 64)
+    assert first.optimizer.lr == wide.optimizer.lr == base.optimizer.lr
+    assert first.architecture.init_std == wide.architecture.init_std == base.architecture.init_std
+    plain, *of_mup = (run.architecture for run in (rung("ladder", 64), first, wide))
+    assert (of_mup[1].layers, of_mup[1].attention.heads) == (plain.layers, plain.attention.heads)
+    assert [(a.base_width, a.base_channels, a.times_base) for a in of_mup] == [(32, 16, 1.0), (32, 16, 2.0)]
+    wide.architecture.check_run(wide)
+
+
+def test_no_model_of_transformers_is_in_mup(transformer: Any):
+    from harness.errors import UserError
+    from harness.models.huggingface import config_to_transformers
+
+    with pytest.raises(UserError, match=r"cannot be told to transformers.*base_width=32 is None in its llama"):
+        config_to_transformers(transformer(**in_mup(width=64)), 50)
