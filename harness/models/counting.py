@@ -70,7 +70,7 @@ def account(config: ArchitectureConfig, vocabulary: int, sequence_length: int, s
     if parts is None:
         from harness.models.meta import count_on_meta
 
-        parts = count_on_meta(config, vocabulary, sequence_length)
+        parts = count_on_meta(config, vocabulary, *lengths)
     return Account(parts, sequence_length)
 
 

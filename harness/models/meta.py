@@ -22,16 +22,18 @@ def build_on_meta(config: ArchitectureConfig, vocabulary: int) -> Model:
         return config.build(vocabulary)
 
 
-def count_on_meta(config: ArchitectureConfig, vocabulary: int, sequence_length: int) -> list[PartCount]:
+def count_on_meta(
+    config: ArchitectureConfig, vocabulary: int, sequence_length: int, source_length: int = 0
+) -> list[PartCount]:
     """The account of an architecture without closed forms: a line for each child of the body and each head, look-up
-    tables apart. Every parameter is taken to be active.
+    tables apart. Every parameter is taken to be active. source_length: what an encoder–decoder reads; 0: as much.
     """
     model = build_on_meta(config, vocabulary)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     parameters: Counter[tuple[str, bool]] = Counter()
     for name, parameter in model.named_parameters():
         parameters[".".join(name.split(".")[:2]), id(parameter) in tables] += parameter.numel()
-    flops = flops_on_meta(model, sequence_length, simplest(config))
+    flops = flops_on_meta(model, sequence_length, simplest(config), source_length)
     lines = {(part, False) for part, n in flops.items() if n} | set(parameters)
     return [
         PartCount(part, parameters[part, table], 0 if table else flops.get(part, 0), parameters[part, table], table)
@@ -60,14 +62,15 @@ def training_flops_on_meta(
             model.get_submodule(name).register_forward_hook(partial(_as_adapted, reading, spared))
     inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
-        _logits(model, inputs_BT, visibility).sum().backward()
+        _logits(model, inputs_BT, visibility, sequence_length).sum().backward()
     beside = round(3 * adapter.flops - sum(spared)) if adapter else 0
     return counter.get_total_flops() // sequence_length + beside
 
 
-def _logits(model: Model, inputs_BT: torch.Tensor, visibility: Condition) -> torch.Tensor:
-    """Of an encoder–decoder that reads as much as it writes."""
-    source_BS = inputs_BT if model.topology == ENCODER_DECODER else None
+def _logits(model: Model, inputs_BT: torch.Tensor, visibility: Condition, source_length: int) -> torch.Tensor:
+    """source_length: of what an encoder–decoder reads."""
+    reads = model.topology == ENCODER_DECODER
+    source_BS = torch.zeros(1, source_length, dtype=torch.int64, device="meta") if reads else None
     return model.logits(inputs_BT, head=next(iter(model.heads)), visibility=visibility, source_BS=source_BS)
 
 
@@ -79,14 +82,16 @@ def _as_adapted(
     return output + torch.zeros((), device="meta", requires_grad=True)
 
 
-def flops_on_meta(model: Model, sequence_length: int, visibility: Condition = Causal()) -> dict[str, int]:
+def flops_on_meta(
+    model: Model, sequence_length: int, visibility: Condition = Causal(), source_length: int = 0
+) -> dict[str, int]:
     """FLOPs of the forward pass for one token, by child of the body and by head, as PyTorch's counter has them.
 
     model: on the meta device, where attention is taken apart into matrix products (the CPU's kernel is not counted).
     """
     inputs_BT = torch.zeros(1, sequence_length, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
-        _logits(model, inputs_BT, visibility)
+        _logits(model, inputs_BT, visibility, source_length or sequence_length)
     counted = {name.removeprefix("Model."): sum(n.values()) for name, n in counter.get_flop_counts().items()}
     found: Counter[str] = Counter()
     for name, n in counted.items():

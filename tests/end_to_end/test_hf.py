@@ -17,19 +17,19 @@ TINY = [
 ]  # fmt: skip
 QWEN = [
     "architecture.model_type=qwen3",
-    "architecture.values={hidden_size: 16, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1, "
+    "+architecture.values={hidden_size: 16, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1, "
     "head_dim: 8, intermediate_size: 24}",
 ]
 BERT = [
     "architecture.model_type=electra",
-    "architecture.values={hidden_size: 16, embedding_size: 8, num_hidden_layers: 2, num_attention_heads: 2, "
+    "+architecture.values={hidden_size: 16, embedding_size: 8, num_hidden_layers: 2, num_attention_heads: 2, "
     "intermediate_size: 24}",
     "objective=mlm",
 ]
 T5 = [
     "architecture.model_type=umt5",
-    "architecture.values={d_model: 16, num_layers: 2, num_decoder_layers: 2, num_heads: 2, d_kv: 8, d_ff: 24}",
-    "objective=span", "method.sentinels=8",
+    "+architecture.values={d_model: 16, num_layers: 2, num_decoder_layers: 2, num_heads: 2, d_kv: 8, d_ff: 24}",
+    "objective=span",
 ]  # fmt: skip
 
 
@@ -83,8 +83,8 @@ def test_one_is_trained_and_goes_to_transformers_and_back(words, of, visibility)
 
 def test_one_is_scored_and_writes(capsys: pytest.CaptureFixture) -> None:
     run = trained(*QWEN)
-    assert main(["score", run.id, "suite=offline", "suite.documents=2", "suite.pairs=0", "suite.problems=2"]) == 0
-    assert main(["generate", run.id, "prompt=alpha", "tokens=5", "sampler=greedy"]) == 0
+    assert main(["score", f"run={run.id}", "suite=offline", "suite.documents=2", "suite.pairs=0", "suite.problems=2"]) == 0
+    assert main(["generate", f"run={run.id}", "prompt=alpha", "tokens=5", "sampler=greedy"]) == 0
     assert capsys.readouterr().out
 
 
@@ -103,7 +103,7 @@ def test_a_folder_is_trained_on(capsys: pytest.CaptureFixture) -> None:
     ("said", "told"),
     [
         (["architecture.model_type=qwen33"], "Did you mean qwen3"),
-        (["architecture.model_type=qwen3", "architecture.values={hiden_size: 16}"], "Did you mean hidden_size"),
+        (["architecture.model_type=qwen3", "+architecture.values={hiden_size: 16}"], "Did you mean hidden_size"),
         ([*QWEN, "objective=mlm"], "asks for Full visibility"),
         ([*QWEN, "trainer.compile=true"], "trainer.compile=false"),
         (["architecture.folder=mine"], "only the code of transformers itself"),
@@ -113,7 +113,7 @@ def test_what_cannot_be_is_one_paragraph(said, told, capsys: pytest.CaptureFixtu
     Path("mine").mkdir()
     Path("mine/config.json").write_text(json.dumps({"model_type": "qwen3", "auto_map": {"AutoConfig": "own.Mine"}}))
     assert main(["train", *TINY, *said]) == 2
-    error = capsys.readouterr().err
+    error = " ".join(capsys.readouterr().err.split())
     assert told in error
     assert "Traceback" not in error
     assert not Path("runs").exists()

@@ -34,7 +34,7 @@ class HuggingFaceConfig(ArchitectureConfig):
 
     model_type: str = option("", "which of transformers, such as qwen3; a folder says it itself")
     values: dict[str, Any] = option(
-        {}, "options of its config by their names there; others are as transformers has them"
+        {}, "options of its config there, each by +architecture.values.<option>=…; others are as transformers has them"
     )
     folder: str | None = option(
         None, "a folder whose config.json says model_type and values, those here first; a run keeps what it says",
@@ -93,6 +93,9 @@ class HuggingFaceConfig(ArchitectureConfig):
 
     def cannot_do(self, kinds: frozenset[type[Condition]]) -> str:
         return f"architecture={self.name} with model_type={self.model_type}"
+
+    def counts(self, vocabulary: int, sequence_length: int, source_length: int | None = None) -> None:
+        """On the meta device."""
 
     def topology(self) -> str:
         return ENCODER_DECODER if self.chosen == SEQUENCE_TO_SEQUENCE else DECODER
