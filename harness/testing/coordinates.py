@@ -59,15 +59,15 @@ def _start_and_change(
     inputs_BT, targets_BT = tokens_BT[:, :-1], tokens_BT[:, 1:]
     torch.manual_seed(seed)
     model: Model = architecture.build(VOCABULARY)
-    source = {"source_BS": inputs_BT.flip(1)} if model.topology == ENCODER_DECODER else {}
-    before = _seen(model, inputs_BT, source)
+    source_BS = inputs_BT.flip(1) if model.topology == ENCODER_DECODER else None
+    before = _seen(model, inputs_BT, source_BS)
     stepper = optimizer.build(trained(model, optimizer))
     for _ in range(steps):
         stepper.zero_grad()
-        logits_BTV = model.logits(inputs_BT, **source)
-        F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten()).backward()  # type: ignore[no-untyped-call]
+        logits_BTV = model.logits(inputs_BT, source_BS=source_BS)
+        F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten()).backward()
         stepper.step()
-    after = _seen(model, inputs_BT, source)
+    after = _seen(model, inputs_BT, source_BS)
     found = {}
     for name, start in before.items():
         found[name, "start"] = _told(name, start)
@@ -81,11 +81,11 @@ def _told(name: str, tensor: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _seen(model: Model, inputs_BT: torch.Tensor, source: dict[str, torch.Tensor]) -> Tensors:
+def _seen(model: Model, inputs_BT: torch.Tensor, source_BS: torch.Tensor | None) -> Tensors:
     """The quantities of one forward pass."""
     found: Tensors = {}
     with _watched(model, found):
-        found["final logits"] = model.logits(inputs_BT, **source)
+        found["final logits"] = model.logits(inputs_BT, source_BS=source_BS)
     return found
 
 
