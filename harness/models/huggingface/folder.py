@@ -46,9 +46,9 @@ class Folder:
     def architecture(self) -> Any:
         """The Config of the architecture that makes the same model: of our parts, or else theirs as it is. Raises
         UserError where there is none."""
-        if self.theirs.get("model_type") not in FAMILIES:
-            return plugin_config("architecture", {"name": "hf", "folder": str(self.path)}, "architecture")
         try:
+            if self.theirs.get("model_type") not in FAMILIES:
+                return plugin_config("architecture", {"name": "hf", "folder": str(self.path)}, "architecture")
             return config_from_transformers(self.theirs)
         except UserError as error:
             raise UserError(f"{self.path / CONFIG}: {error}") from None

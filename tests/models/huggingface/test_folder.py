@@ -197,7 +197,7 @@ BAD = {
     "no config": (lambda folder: (folder / "config.json").unlink(), "is no folder of transformers"),
     "a config that is no JSON": (writing("config.json", "{"), "config.json cannot be read"),
     "a config that is a list": (writing("config.json", "[]"), "config.json cannot be read"),
-    "another model type": (setting(model_type="mamba"), "config.json: model_type=mamba cannot be taken"),
+    "another model type": (setting(model_type="mambo"), "model_type=mambo cannot be taken"),
     "no model type": (writing("config.json", "{}"), "model_type=None cannot be taken"),
     "an option of another type": (setting(hidden_size="wide"), "hidden_size='wide', where a whole number"),
     "heads that do not fit": (setting(num_key_value_heads=3), "key_value_heads=3 does not divide"),

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from harness.config import ConfigError, plugin_config, to_mapping
-from harness.decoding.generate import generate
+from harness.decoding.generate import generate, read
 from harness.identity import determining
-from harness.interfaces.visibility import Causal, Full, NotBefore, SameDocument
+from harness.interfaces.visibility import Causal, Full, NotBefore, SameDocument, Visibility
 from harness.models.counting import account
 from harness.models.roles import roles
 from harness.testing import ArchitectureKit
@@ -132,6 +132,20 @@ def test_what_a_model_is_not_known_to_do_is_refused_where_it_is_asked():
         model.logits(tokens(), visibility=Causal() & NotBefore(torch.zeros(4)), source_BS=tokens())
     assert SameDocument not in hf("mamba2").visibilities
     assert hf("bert").visibilities == {Full, NotBefore, SameDocument}
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart"])
+def test_what_is_read_is_read_beside_longer_texts_as_alone(model_type):
+    model, inputs_BT = stirred(hf(model_type)), tokens(2)
+    short_BS, long_BS = tokens(1, 4, seed=1), tokens(1, 7, seed=2)
+    with torch.no_grad():
+        visibility, context = read(model, [short_BS[0].tolist(), long_BS[0].tolist()], Visibility((Causal(),)))
+        found = model.body(inputs_BT, context=context, visibility=visibility).hidden_BTC
+        alone = [
+            hidden(model, inputs_BT[row : row + 1], Causal(), source_BS=source_BS)
+            for row, source_BS in enumerate((short_BS, long_BS))
+        ]
+    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("model_type", TINY)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,15 @@ class Interchange:
 
         assert self.config.vocabulary is not None, "a folder says how many tokens its model has"
         # Without a folder it reads the tensors that it is given and nothing else.
-        whole, found = theirs.class_of(self.config).from_pretrained(
-            None,
-            config=theirs.made(self.config, self.config.vocabulary),
-            state_dict=dict(tensors),
-            output_loading_info=True,
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,
-        )
+        with _quiet():  # what does not fit is told below, in one sentence
+            whole, found = theirs.class_of(self.config).from_pretrained(
+                None,
+                config=theirs.made(self.config, self.config.vocabulary),
+                state_dict=dict(tensors),
+                output_loading_info=True,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+            )
         for kind, said in (("missing_keys", "have no"), ("mismatched_keys", "have another shape of")):
             if names := sorted(str(name) for name in found[kind]):
                 raise UserError(f"The weights {said} {names[0]}, which a model of this config has.")
@@ -65,6 +67,18 @@ class Interchange:
             whole.save_pretrained(folder)
             files = sorted(Path(folder).glob("*.safetensors"))
             return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _renamed(name: str, places: Mapping[str, str]) -> str:

@@ -88,8 +88,8 @@ def check(config: HuggingFaceConfig) -> None:
     if not known:
         names = [name for mapping in _classes().values() for name in mapping]
         raise ConfigError(
-            f"model_type={config.model_type} is no language model of transformers that can be taken. "
-            f"{suggest(config.model_type, names)}"
+            f"model_type={config.model_type} cannot be taken from transformers, which has no such language "
+            f"model. {suggest(config.model_type, names)}"
         )
     if config.chosen not in known:
         raise ConfigError(f"model_type={config.model_type} has no form={config.form}: it is {' or '.join(known)}.")
