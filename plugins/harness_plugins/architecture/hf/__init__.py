@@ -11,7 +11,7 @@ from harness import hookimpl
 from harness.config import ConfigError, option
 from harness.files import read_json
 from harness.interfaces.architecture import DECODER, ENCODER_DECODER, ArchitectureConfig
-from harness.interfaces.visibility import Causal, Condition, Cross, Full, NotBefore, Prefix, SameDocument
+from harness.interfaces.visibility import Causal, Condition, Cross, Full, NotBefore, SameDocument
 from harness_plugins.architecture.hf import seen
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class HuggingFaceConfig(ArchitectureConfig):
         form = self.chosen
         known: set[type[Condition]] = {Full} if form == MASKED else {Causal}
         if form == SEQUENCE_TO_SEQUENCE:
-            known |= {Cross, Prefix}  # what comes before is read, and so seen both ways
+            known |= {Cross}
         if self.model_type in seen.DOCUMENTS[form] | seen.PADDING[form]:
             known |= {NotBefore}
         if self.model_type in seen.DOCUMENTS[form] and theirs.masks(self):
