@@ -188,6 +188,8 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
     group = re.search(r"Could not find '([\w/.:-]+)/([^/']+)'", str(error))
     if group:
         where, asked = group.groups()
+        if len(registry().entries.get((kind_of(where), asked), [])) > 1:
+            return registry().clash(kind_of(where), asked)
         near = _in_another_group(asked, where) or suggest(asked, _options(where))
         return f"{where}={asked} is unknown. {near}{registry().trouble()}"
     unknown = re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", str(cause))

@@ -38,7 +38,7 @@ def identity(
     determines = determining(config.with_seeds())
     if config.method is None:  # what it takes over from its parent, the parent's id determines
         determines = {"quantizer": determines["quantizer"]}
-    versions = sorted({(plugin.name, plugin.results_version) for plugin in plugins_of(config)})
+    versions = sorted({(_told(plugin), plugin.results_version) for plugin in plugins_of(config)})
     raised = {"plugins": [list(pair) for pair in versions if pair[1] != 1]}
     return {
         "results_version": RESULTS_VERSION,
@@ -61,12 +61,19 @@ def determining(config: Config) -> dict[str, Any]:
     """The fields of a config that determine a result. A field at its neutral value is left out."""
     found: dict[str, Any] = {}
     for name in fields_of(type(config)):
-        value = getattr(config, name)
+        value = _told(config) if name == "name" and isinstance(config, PluginConfig) else getattr(config, name)
         if _determines(config, name):
             found[name] = _plain(value)
             if found[name] == {} and isinstance(value, Config):  # a section that is neutral altogether
                 del found[name]
     return found
+
+
+def _told(plugin: PluginConfig) -> str:
+    """A plugin's name as ids tell it, however it was said: ours as they are, and others behind their distribution's, so
+    that an id stays what it is when somebody else brings a plugin of the same name."""
+    owner, name = _owner(plugin)[0], plugin.name.rpartition(":")[2]
+    return name if owner in ("harness-lm", "?") else f"{owner}:{name}"
 
 
 def _determines(config: Config, name: str) -> bool:

@@ -74,12 +74,20 @@ class Registry:
         if len(owners) == 1:
             return owners[0]
         if owners:
-            both = " and ".join(f"{owner.distribution}:{bare}" for owner in owners)
-            raise UserError(
-                f"{kind}={bare} is owned by more than one distribution. Choose {both.replace(' and ', ' or ')}."
-            )
+            raise UserError(self.clash(kind, bare))
         told = f"There is no {kind} named {name}. {suggest(name, self.names(kind))}{self.trouble()}"
         raise NoSuchPlugin(told, kind, name)
+
+    def clash(self, kind: str, name: str) -> str:
+        """The sentence that refuses a name which more than one distribution owns."""
+        either = " or ".join(f"{owner.distribution}:{name}" for owner in self.entries[kind, name])
+        return f"{kind}={name} is owned by more than one distribution. Choose {either}."
+
+    def shortest(self, kind: str, name: str) -> str:
+        """The name without the distribution that it may have been said with, where nobody else owns it."""
+        distribution, _, bare = name.rpartition(":")
+        owners = [owner.distribution for owner in self.entries.get((kind, bare), [])]
+        return bare if owners == [distribution] else name
 
     def get(self, kind: str, name: str) -> type:
         return self.entry(kind, name).config

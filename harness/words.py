@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from harness.config import ConfigError
-from harness.help import group_of, groups, place_of, slot_group
+from harness.help import group_of, groups, kind_of, place_of, slot_group
 from harness.hookspecs import KINDS
-from harness.registry import METHODS, is_name
+from harness.registry import METHODS, is_name, registry
 
 #: The choice of nothing.
 NONE = "null"
@@ -38,9 +38,11 @@ def _choice(word: str, known: Sequence[str]) -> str:
         return word
     if names.strip("'") == NONE:
         return f"~{key}"
-    if not re.fullmatch(r"[\w.+-]+(,[\w.+-]+)*", names):
+    if not re.fullmatch(r"[\w.+:-]+(,[\w.+:-]+)*", names):
         return f"{key}={names}"
-    return f"{key}={','.join(name if is_name(name) else repr(name) for name in names.split(','))}"
+    kind = kind_of(key.partition("@")[0])
+    chosen = [registry().shortest(kind, name) for name in names.split(",")]
+    return f"{key}={','.join(name if is_name(name) else repr(name) for name in chosen)}"
 
 
 def placed(key: str) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from harness.composition import compose, run_config
 from harness.config import ConfigError, from_mapping, plugin_config, to_mapping
+from harness.registry import Entry, registry
 from harness.schema import RunConfig as Run
 from harness.words import for_hydra
 
@@ -161,3 +162,17 @@ def test_a_preset_may_be_called_as_a_value_is(name, tmp_path, monkeypatch):
     assert run_config([f"experiment={name}"]).seed == 9
     with pytest.raises(ConfigError, match=r"^corpus=(nan|true|12|1e3|on) is unknown\."):
         run_config([f"corpus={name}"])
+
+
+def test_a_name_with_two_owners_is_refused_by_name_and_chosen_with_its_distribution(monkeypatch):
+    config = registry().get("norm", "rmsnorm")
+    twins = [Entry("norm", "twin", config, distribution, "1") for distribution in ("here", "there")]
+    monkeypatch.setitem(registry().entries, ("norm", "twin"), twins)
+    with pytest.raises(ConfigError, match="norm=twin is owned by more than one distribution. Choose here:twin or there:twin"):
+        run_config(["architecture/norm=twin"])
+    assert run_config(["architecture/norm=there:twin"]).architecture.norm.name == "there:twin"
+
+
+def test_a_name_with_one_owner_may_be_said_with_its_distribution():
+    said = run_config(["architecture/norm=harness-lm:layernorm", "objective=harness-lm:clm"])
+    assert said == run_config(["architecture/norm=layernorm", "objective=clm"])

@@ -7,7 +7,7 @@ import pytest
 from harness.composition import run_config
 from harness.config import Config, option
 from harness.identity import code, determining, flat_difference, identity, run_id, source_digest
-from harness.registry import registry
+from harness.registry import Entry, registry
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +110,17 @@ def test_two_configs_differ_where_a_result_does():
     other = run_config(["experiment=tiny", "corpus=synthetic", *changed])
     assert flat_difference(one, one) == {}
     assert flat_difference(other, one) == {"architecture.layers": (5, 2), "optimizer.frozen": (["a"], None)}
+
+
+def test_a_second_owner_of_a_name_changes_no_id_and_has_ids_of_its_own(monkeypatch):
+    """A config that was made before names the plugin as it did; after that it is said with its distribution."""
+    words = ["experiment=tiny", "architecture/norm=layernorm"]
+    before = run_config(words)
+    own = registry().entries["norm", "layernorm"]
+    stranger = type("Stranger", (own[0].config,), {})
+    monkeypatch.setitem(
+        registry().entries, ("norm", "layernorm"), [*own, Entry("norm", "layernorm", stranger, "other", "1")]
+    )
+    ours, theirs = (run_config([words[0], f"architecture/norm={of}:layernorm"]) for of in ("harness-lm", "other"))
+    assert id_of(ours) == id_of(before)
+    assert id_of(theirs) != id_of(before)

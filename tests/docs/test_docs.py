@@ -104,18 +104,49 @@ def test_the_alignment_of_the_documents_is_installed_and_trains(tmp_path, folder
     assert re.search(r"trained: held-out loss .*preference_accuracy", done.stdout)
 
 
+def changed(text, diff):
+    """A text in which the lines of a diff that begin with - are those that begin with +."""
+    old, new = ("".join(f"{line[1:]}\n" for line in diff.splitlines() if line[0] == sign) for sign in "-+")
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
 @pytest.mark.slow
-def test_the_attention_of_the_documents_keeps_what_its_kind_promises(tmp_path):
-    for language, text in blocks(ROOT / "docs/plugins.md"):
-        name = text.partition("\n")[0].removeprefix("# ")
-        if language == "python" and "my_cosine" in name:
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "test_my_cosine.py"]
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"\b1[0-9] passed", done.stdout)
+def test_the_first_plugin_grows_as_its_tutorial_says(tmp_path):
+    """Step by step; it is installed into a folder of its own, and trains for three steps."""
+    page = (ROOT / "docs/plugins.md").read_text().partition("## The smallest one")[0]
+    told = re.findall(r"```(\w+)\n(.*?)```", page, re.S)
+    begin, end = [text.splitlines() for language, text in told if language == "bash"]
+    *changes, mistake = [text for language, text in told if language == "diff"]
+    site, home = tmp_path / "site", tmp_path / "harness-attention-cosine"
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def typed(line, folder=home, expected=0):
+        done = subprocess.run(["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == expected, done.stdout + done.stderr
+        return done.stdout
+
+    new, _, install, test, train = begin
+    typed(new, tmp_path)
+    install = install.replace("pip", f"{sys.executable} -m pip", 1).replace("-e ", "")
+    typed(f"{install} --no-deps --no-build-isolation --quiet --target={site}")
+    env["PYTHONPATH"] = f"{home / 'src'}:{site}"  # the sources first, as an editable installation has them
+    assert " passed" in typed(test)
+    idea = home / "src/harness_attention_cosine/idea.py"
+    for change in changes:
+        idea.write_text(changed(idea.read_text(), change))
+    assert " passed" in typed(test)
+    assert "trained: held-out loss" in typed(f"{train} budget.tokens=null budget.steps=3 suite=null")
+    right = idea.read_text()
+    idea.write_text(changed(right, mistake))
+    (leak,) = re.findall(r"^> (A leak .*?\(row \d+\)\.)$", page, re.S | re.M)
+    words = re.sub(r"\S+e[+-]\d+", "…", " ".join(leak.replace("> ", "").split()))
+    assert words in re.sub(r"\S+e[+-]\d+", "…", typed(test, expected=1))
+    idea.write_text(right)
+    compare, build = end
+    typed(re.sub("=[^ ]*,", "=", compare.replace("train -m", "why")))  # the last of its runs, asked about
+    typed(f"{build} --wheel --no-isolation")
+    assert [path.name for path in (home / "dist").glob("*.whl")] == ["harness_attention_cosine-0.1.0-py3-none-any.whl"]
 
 
 def test_every_page_that_is_linked_exists():

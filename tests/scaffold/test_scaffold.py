@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli import main
+from harness.help import group_of
 from harness.hookspecs import KINDS
 from harness.registry import is_name
 from harness.scaffold import HERE, USES, Distribution, write
@@ -61,36 +62,60 @@ def test_the_tests_of_every_kind_pass_as_written(tmp_path):
             assert re.search(rf"^{kind}/tests/{test}\.py.* PASSED", done.stdout, re.M)
 
 
-#: What makes the runs of some kinds shorter, beside what holds for all.
-SHORTER = {"suite": ["suite.items=4"], "alignment": ["data.sequence_length=256"], "reward": ["method.answers=2"]}
-TRAINED = [kind for kind in KINDS if (HERE / kind / "conf").is_dir()]
+#: Kinds that stand in one run together.
+TOGETHER = [
+    "attention",
+    "position",
+    "feedforward",
+    "norm",
+    "head",
+    "objective",
+    "optimizer",
+    "schedule",
+    "corpus",
+    "tokenizer",
+    "suite",
+    "tracker",
+]
+SHORT = ["budget.tokens=null", "budget.steps=3", "data.sequence_length=64"]
+PREFERENCES = [{"prompt": f"{n} and", "chosen": f" {n + 1}", "rejected": f" {n}"} for n in range(40)]
+#: What starts from another run, and how.
+FROM_A_RUN = {
+    "adapter": ["experiment=my_adapter", "suite=null", *SHORT],
+    "quantizer": ["experiment=my_quantizer", "suite=null"],
+    "alignment": ["experiment=tiny", "alignment=my_alignment", "corpus=examples", "corpus.path=pairs.jsonl",
+                  "suite=null", *SHORT],
+    "reward": ["experiment=tiny", "alignment=grpo", "alignment/reward=my_reward", "corpus=examples",
+               "corpus.path=prompts.jsonl", "suite=null", *SHORT, "method.group=2", "method.max_new_tokens=4"],
+}  # fmt: skip
+
+
+def typed(folder: Path, env: dict[str, str], *words: str) -> dict[str, str]:
+    """The id and the config of the run that a command makes."""
+    before = set(folder.glob("runs/*/manifest.json"))
+    command = [sys.executable, "-m", "harness.cli", "train", *words]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (manifest,) = set(folder.glob("runs/*/manifest.json")) - before
+    assert json.loads(manifest.read_text())["state"] == "finished"
+    return {"id": manifest.parent.name, "config": (manifest.parent / "config.json").read_text()}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", TRAINED)
-def test_what_its_readme_types_works(kind, tmp_path):
-    """A kind that starts from another run is given one."""
-    env = begun(tmp_path, kind)
-    program = "import sys; from harness.cli import main; sys.exit(main(sys.argv[1:]))"
-    short = ["budget.tokens=null", "budget.steps=3", "suite=null"]
-
-    def typed(*words: str) -> None:
-        command = [sys.executable, "-c", program, *words]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-    words = Distribution(kind, f"my_{kind}").use.split()[1:]
-    if "parents.init=<run>" in words:
-        typed("train", "experiment=tiny", *short)
-        (parent,) = (path.parent.name for path in tmp_path.glob("runs/*/manifest.json"))
-        words = [*words[:-1], f"parents.init={parent}"]
-    if kind == "suite":
-        short = short[:-1]
-    typed(*words, *(short if kind != "quantizer" else short[-1:]), *SHORTER.get(kind, []))
-    manifests = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/manifest.json")]
-    assert {manifest["state"] for manifest in manifests} == {"finished"}
-    configs = [path.read_text() for path in tmp_path.glob("runs/*/config.json")]
-    assert any(f'"my_{kind}"' in config for config in configs)
+def test_runs_have_them(tmp_path):
+    """One run of all that can stand in one, then one of an architecture, and those that start from the first."""
+    env = begun(tmp_path, *TOGETHER, "architecture", *FROM_A_RUN)
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in PREFERENCES))
+    prompts = [{"prompt": row["prompt"]} for row in PREFERENCES]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
+    chosen = [f"{group_of(kind)}=my_{kind}" for kind in TOGETHER]
+    made = typed(tmp_path, env, "experiment=tiny", *chosen, *SHORT, "suite.items=4", "optimizer.lr=0.1")
+    for kind in TOGETHER:
+        assert f'"my_{kind}"' in made["config"]
+    typed(tmp_path, env, "experiment=my_architecture", "suite=null", *SHORT)
+    parent = typed(tmp_path, env, "experiment=tiny", "suite=null", *SHORT)
+    for kind, words in FROM_A_RUN.items():
+        assert f'"my_{kind}"' in typed(tmp_path, env, *words, f"parents.init={parent['id']}")["config"]
 
 
 @pytest.mark.slow
