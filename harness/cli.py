@@ -105,8 +105,9 @@ VERBS = {
     ),
     "plugins": Verb(
         "harness.verbs.plugins:plugins",
-        "harness plugins [--json] | harness plugins new <kind> <name> [to=<folder>]",
-        "List the plugins: kind, name, version, origin, health. Or begin one of your own.",
+        "harness plugins [--json] | harness plugins new <kind> <name> [to=<folder>] | "
+        "harness plugins matrix [kind=name …] [--csv|--json]",
+        "List the plugins: kind, name, version, origin, health. Begin one of your own; try what goes with what.",
     ),
     "completion": Verb(
         "harness.verbs.completion:completion",

@@ -84,6 +84,8 @@ class PluginConfig(Config):
 
     #: Raised by a plugin's author when a change of code changes results; part of a run's identity.
     results_version: ClassVar[int] = 1
+    #: Options by which it can be tried alone, in tiny, where its defaults do not say enough.
+    example: ClassVar[Mapping[str, Any]] = {}
 
     name: str = option("", "the plugin's name, chosen by group=name")
 

@@ -68,6 +68,7 @@ class Method(Protocol):
     and the policy, under no_grad and in eval mode; there is a generator for each row, keyed by (noise seed, step,
     place), so that what a prompt is answered depends neither on micro-batches nor on ranks.
     ``measures(model, batch) → {name: (sum, count)}``: what is told of held-out batches beside the loss.
+    ``parts(batch) → [Batch]``: where a batch holds several, which have the inputs and targets in its stead.
     ``told``: names of terms that are counted like the others and told, in metrics.jsonl and of held-out batches, but
     are no part of the loss. The first two stand beside the loss while it trains.
     """

@@ -24,6 +24,13 @@ class Seen:
     load_E: torch.Tensor | None = None
 
 
+def seen_in(method: Any, batches: Sequence[Batch], load_E: torch.Tensor | None = None) -> Seen:
+    """Of the micro-batches of a method, those that have targets of their own: its ``parts``, where a batch holds
+    several."""
+    parts = getattr(method, "parts", lambda batch: [batch])
+    return Seen([part for batch in batches for part in parts(batch)], load_E)
+
+
 def learners(model: nn.Module) -> dict[str, Any]:
     """The modules that learn by what they have seen, by name: those whose ``learns`` is true. After each step of the
     optimizer the loop calls their ``learn(seen)``."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config import ConfigError, to_mapping
+from harness.config import ConfigError, slots_of, to_mapping
 from harness.data import curriculum
 from harness.data.dataset import Dataset, fingerprint, form_of, prepare
 from harness.files import CHECKSUMS, checksum
@@ -231,9 +231,9 @@ def fits(config: RunConfig) -> None:
         )
     if method.head not in architecture.heads():
         has = ", ".join(sorted(architecture.heads()))
+        remedy = f": say architecture/head={method.head}" if "head" in slots_of(type(architecture)) else " and no other"
         raise ConfigError(
-            f"{chosen} needs the head {method.head}, and architecture={architecture.name} has {has}: say "
-            f"architecture/head={method.head}."
+            f"{chosen} needs the head {method.head}, and architecture={architecture.name} has {has}{remedy}."
         )
     if config.watch.sample_every and not method.writes():
         raise ConfigError(f"{chosen} makes a model that writes no text: say watch.sample_every=null.")

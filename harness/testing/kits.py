@@ -30,6 +30,7 @@ from harness.testing.objective import (
     setting,
     weighted_mean,
 )
+from harness.testing.pairing import Pairing, scores_otherwise
 from harness.testing.sees import Limit
 
 
@@ -207,6 +208,10 @@ class ObjectiveKit:
             asked, batch = Asked(model), method.prepare(sequences(self.config), keyed)
             found = measured(method, model, batch)
             sound(loses_otherwise(found, self.reference(model, batch, asked.seen)))
+
+    def test_the_scorer_agrees_with_the_loss(self) -> None:
+        """None where a model is not scored by what its objective's loss is made of."""
+        sound(scores_otherwise(Pairing(self.config, self.architecture(), across=True)))
 
     def test_it_asks_for_what_it_says(self) -> None:
         model = self.model()

@@ -13,6 +13,7 @@ from harness.interfaces.visibility import Full
 from harness.models.blocks import compile_blocks, recompute
 from harness.testing.architecture import OTHER_SHAPES
 from harness.testing.models import (
+    DRAWS,
     PLACES,
     VOCABULARY,
     build,
@@ -28,12 +29,18 @@ from harness.testing.models import (
 
 def without_gradient(config: ArchitectureConfig) -> str | None:
     """Whether every parameter gets a finite gradient that is not zero."""
-    found = gradients(stirred(config), tokens(8, PLACES), simplest(config))
-    for name, gradient in found.items():
-        if gradient is None or not gradient.any():
+    without = []
+    for seed in range(DRAWS):
+        found = gradients(stirred(config, seed), tokens(8, PLACES), simplest(config))
+        without.append([name for name, gradient in found.items() if gradient is None or not gradient.any()])
+        for name, gradient in found.items():
+            if gradient is not None and not gradient.isfinite().all():
+                return f"The gradient of the parameter {name} is not finite."
+        if not without[-1]:
+            return None
+    for name in without[0]:
+        if all(name in of for of in without):
             return f"The parameter {name} gets no gradient: nothing that the model computes depends on it."
-        if not gradient.isfinite().all():
-            return f"The gradient of the parameter {name} is not finite."
     return None
 
 

@@ -16,6 +16,11 @@ from harness.models.roles import roles
 VOCABULARY, ROWS, PLACES, READ = 40, 4, 11, 7
 
 
+#: Draws of the parameters in which something must be missing before it is: by chance a weight of attention is too small
+#: to be seen, or an expert is given no token.
+DRAWS = 2
+
+
 def build(config: ArchitectureConfig, seed: int = 0) -> Model:
     """As a run builds it."""
     return _built(config, VOCABULARY, seed)
@@ -79,7 +84,7 @@ def far(found: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
 def outputs(model: Model, inputs_BT: torch.Tensor, visibility: Visibility | Condition) -> torch.Tensor:
     """A number that every part of the model has a share in: all heads' results, each times a number of its own, and the
     auxiliary losses."""
-    output = ask(model, inputs_BT, visibility)
+    output = ask(model, inputs_BT, visibility, source_BS=tokens(len(inputs_BT), READ, seed=1))
     made = [tensor for head in model.heads.values() for tensor in _tensors(head(output.hidden_BTC))]
     generator = torch.Generator().manual_seed(0)
     shares = [(tensor.float() * torch.randn(tensor.shape, generator=generator)).mean() for tensor in made]

@@ -18,7 +18,7 @@ from harness.interfaces.method import Method
 from harness.interfaces.optimizer import OptimizerConfig, ScheduleConfig
 from harness.models.blocks import compile_blocks, recompute
 from harness.models.groups import freeze, trained
-from harness.models.learners import Seen, learners
+from harness.models.learners import learners, seen_in
 from harness.models.load import Load, routers
 from harness.models.model import Model
 from harness.schema import TrainerConfig
@@ -215,7 +215,7 @@ class Loop(LightningModule):
         self._update(step)
         loads = load.totals(self.world.total)
         for name, learner in self.learners.items():
-            learner.learn(Seen(batch.micro_batches, loads.get(name)))
+            learner.learn(seen_in(self.method, batch.micro_batches, loads.get(name)))
 
     def _collected(self, batch: Step) -> Step:
         """What the method makes of it, where it makes its batches itself."""

@@ -120,7 +120,7 @@ def _subjects(before: list[str]) -> Iterator[str]:
     if before[0] in ("diff", "why", "export", "sync"):
         yield from _runs(before)
     if before[0] == "plugins":
-        yield from {1: ["new"], 2: KINDS if before[1:] == ["new"] else []}.get(len(before), [])
+        yield from {1: ["matrix", "new"], 2: KINDS if before[1:] == ["new"] else []}.get(len(before), [])
     if before[0] == "completion":
         yield from SHELLS
 

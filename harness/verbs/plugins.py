@@ -21,9 +21,14 @@ def plugins(words: list[str], verb: Verb) -> int:
     if asks_help(words):
         print(f"{verb.summary}\n\nusage: {verb.usage}\n")
         print(f"new: write a distribution whose tests pass as written. Kinds: {', '.join(KINDS)}.")
+        print("matrix: try each pairing of plugins in tiny, or say why it cannot be; kind=name: those with this plugin.")
         return 0
     if words[:1] == ["new"]:
         return new(words[1:])
+    if words[:1] == ["matrix"]:
+        from harness.verbs.matrix import matrix
+
+        return matrix(words[1:])
     given, rest = flags(words, ["--json"])
     only(rest)
     rows = [

@@ -56,7 +56,8 @@ class RecurrentConfig(ArchitectureConfig):
         raise NotImplementedError
 
     def heads(self) -> frozenset[str]:
-        return frozenset({self.head.name})
+        names: frozenset[str] = self.head.names()
+        return names
 
     def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:
         try:
@@ -105,7 +106,7 @@ class RecurrentConfig(ArchitectureConfig):
         from harness.models.recurrent.body import Recurrent
 
         body = Recurrent(self, vocabulary)
-        model = Model(body, {self.head.name: self.head.build(self.width, vocabulary, body.embedding_VC)})
+        model = Model(body, self.head.build_all(self.width, vocabulary, body.embedding_VC))
         body.initialise(model)
         return model
 

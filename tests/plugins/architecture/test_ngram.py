@@ -1,5 +1,6 @@
 """The n-gram model in the one training loop: counts, equal to a slow reference and to the baselines of reports."""
 
+import json
 import math
 from collections import Counter, defaultdict
 
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.cli import main
 from harness.config import ConfigError, plugin_config
 from harness.interfaces.batch import Batch
 from harness.interfaces.visibility import Causal, NotBefore, SameDocument
@@ -203,3 +205,13 @@ def test_what_it_costs_is_said():
     assert [(part.parameters, part.flops, part.embedding) for part in counted] == [(3, 0, True)]
     with pytest.raises(ConfigError, match="order=5: so many tokens of a vocabulary of 50257 do not fit into the 64"):
         config(order=5).counts(50257, 128)
+
+
+def test_it_counts_what_a_mixture_of_objectives_shows(tmp_path):
+    mixture = ["objective=mixture", "+method.objectives.clm.name=clm", "+method.objectives.fim.rate=0.5"]
+    words = ["architecture=ngram", "tokenizer=bytes", "corpus=synthetic", "corpus.documents=300", "suite=null"]
+    sizes = ["data.sequence_length=48", "data.batch_size=8", "budget.tokens=8192", f"runs={tmp_path}"]
+    assert main(["train", *words, *sizes, *mixture]) == 0
+    (result,) = (json.loads(path.read_text())["result"] for path in tmp_path.glob("*/manifest.json"))
+    guessing = math.log(257)
+    assert result["held_out_loss"] < 0.9 * guessing, "it has learned nothing"

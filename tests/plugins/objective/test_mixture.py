@@ -168,6 +168,7 @@ class TestMixture(ObjectiveKit):
     config = config({"clm": {}, "span": {}, "mlm": {}}, scored_as="clm")
     # Its batch holds those of its objectives, each with some of the rows: asked above.
     test_a_row_does_not_depend_on_others = None
+    test_the_scorer_agrees_with_the_loss = None
 
     @torch.no_grad()
     def reference(self, model, batch, seen):
@@ -187,6 +188,7 @@ class TestMixture(ObjectiveKit):
 class TestMixtureOfAnEncoderDecoder(ObjectiveKit):
     config = config({"span": {}, "bart": {}}, scored_as="span")
     test_a_row_does_not_depend_on_others = None
+    test_the_scorer_agrees_with_the_loss = None
     test_the_loss_is_what_a_slow_reference_says = None
 
     def architecture(self):

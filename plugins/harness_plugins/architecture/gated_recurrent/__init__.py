@@ -49,7 +49,8 @@ class GatedRecurrentConfig(ArchitectureConfig):
         return self.hidden or self.width
 
     def heads(self) -> frozenset[str]:
-        return frozenset({self.head.name})
+        names: frozenset[str] = self.head.names()
+        return names
 
     def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:
         """A layer has two matrices for each gate, from below and from the place before, and PyTorch's two biases."""
@@ -78,7 +79,7 @@ class GatedRecurrentConfig(ArchitectureConfig):
         from harness_plugins.architecture.gated_recurrent.stack import Stack
 
         body = Stack(self, vocabulary)
-        model = Model(body, {self.head.name: self.head.build(self.width, vocabulary, body.embedding_VC)})
+        model = Model(body, self.head.build_all(self.width, vocabulary, body.embedding_VC))
         body.initialise(model)
         return model
 

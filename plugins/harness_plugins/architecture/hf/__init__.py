@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import hookimpl
 from harness.config import ConfigError, option
@@ -31,6 +31,11 @@ class HuggingFaceConfig(ArchitectureConfig):
 
     No code is taken from anywhere but the installed package, and nothing is looked for on the Hub.
     """
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "model_type": "llama",
+        "values": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2},
+    }
 
     model_type: str = option("", "which of transformers, such as qwen3; a folder says it itself")
     values: dict[str, Any] = option(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from harness import hookimpl
 from harness.config import ConfigError, option, plugin_config
@@ -23,6 +24,8 @@ TERM = "mixture"
 class MixtureConfig(ObjectiveConfig):
     """Several objectives, by one of which each row is learned, drawn by weight. The loss is the mean over all tokens
     that are learned, as if all rows were of one objective; the loss of each is told by its label."""
+
+    example: ClassVar[Mapping[str, Any]] = {"objectives": {"clm": {}, "fim": {}}}
 
     objectives: dict[str, Any] = option(
         {}, "label: {name: an objective, where the label is not its name, and that objective's options}"

@@ -66,6 +66,9 @@ class ObjectiveMixture:
         total = torch.stack(list(nats.values())).sum()
         return {TERM: total, **{label: own.detach() for label, own in nats.items()}, **auxiliary}
 
+    def parts(self, batch: Batch) -> list[Batch]:
+        return list(self._parts(batch).values())
+
     def _parts(self, batch: Batch) -> dict[str, Batch]:
         """By label, those that have rows in it."""
         return {label: _part(label, batch) for label in self.methods if f"{label}/places_B" in batch.extra}
