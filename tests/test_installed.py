@@ -87,6 +87,17 @@ def test_the_presets_and_sweeps_are_in_the_wheel(harness):
     assert len(json.loads(planned.stdout)["runs"]) == 16
 
 
+def test_what_new_plugins_are_written_from_is_in_the_wheel(harness):
+    written = harness("plugins", "new", "tracker", "own")
+    assert written.returncode == 0, written.stderr
+    source = harness.work / "harness-tracker-own/src"
+    listed = json.loads(
+        harness("plugins", "--json", HARNESS_PLUGINS="harness_tracker_own", PYTHONPATH=str(source)).stdout
+    )
+    assert [row["health"] for row in listed if row["name"] == "own"] == ["healthy"]
+    assert (source / "harness_tracker_own/conf/experiment/own.yaml").is_file()
+
+
 def test_without_plugins_help_works_and_train_says_what_is_missing(harness):
     assert harness("--help", HARNESS_PLUGINS="none").returncode == 0
     assert harness("train", "--help", HARNESS_PLUGINS="none").returncode == 0

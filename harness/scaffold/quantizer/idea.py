@@ -39,7 +39,8 @@ class RoundedLinear(nn.Module):
 
     def plain(self) -> nn.Linear:
         made = nn.Linear(self.codes.shape[1], self.codes.shape[0], bias=False, device=self.codes.device)
-        made.weight, made.bias = nn.Parameter(self.weight()), self.bias
+        made.weight = nn.Parameter(self.weight())
+        made.register_parameter("bias", self.bias)
         return made
 
 
