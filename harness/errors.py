@@ -1,6 +1,7 @@
 """What a user can cause, told in one paragraph."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import SequenceMatcher, get_close_matches
 
 #: Names that a sentence still reads well with.
@@ -13,6 +14,15 @@ class UserError(ValueError):
 
 class RunFailed(RuntimeError):
     """A run came to a bad end that is not the user's input: exit code 1."""
+
+
+@contextmanager
+def standing_in(where: str) -> Iterator[None]:
+    """Says of what a user can put right where it stands."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -17,9 +17,9 @@ from harness.interfaces.analysis import Finding
 from harness.interfaces.corpus import DOCUMENTS
 from harness.launch.run import as_carried_out
 from harness.planning.plan import dataset
+from harness.registry import registry
 from harness.reports.style import size
 from harness.results.columns import active_non_embedding
-from harness.registry import registry
 from harness.rundir import RunDir
 from harness.stored import likelihood_of, stored_config
 

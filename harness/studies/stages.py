@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from harness.errors import UserError
+from harness.errors import UserError, standing_in
 from harness.planning.parents import split
 from harness.planning.plan import Plan, resolve
-from harness.schema import ROLES
+from harness.schema import ROLES, RunConfig
 from harness.studies.sweep import Row, Stage, Sweep, configs, expand, key_of
 
 
@@ -43,19 +43,25 @@ def rows_of(sweep: Sweep) -> list[Made]:
     """Each row with its plan, as `plans_of` has them."""
     if not sweep.stages:
         named = zip(sweep.named_rows(), expand(sweep), strict=True)
-        return [Made("", row, resolve(config), variant=name) for (name, row), config in named]
+        return [Made("", row, _plan(config, sweep.where(name)), variant=name) for (name, row), config in named]
     done: Done = {}
     known: dict[str, Plan] = {}
     for stage in sweep.stages:
         rows, chains = zip(*_rows(sweep, stage, done), strict=True)
         base = [override for override in sweep.base if not stage.is_own(key_of(override))]
-        plans = [resolve(config, known) for config in configs([*base, *stage.base], rows)]
+        where = f"{sweep.where()}, stage {stage.name}"
+        plans = [_plan(config, where, known) for config in configs([*base, *stage.base], rows, [where] * len(rows))]
         known |= {plan.id: plan for plan in plans}
         done[stage.name] = [
             Made(stage.name, row, plan, {**chain, stage.name: plan.id})
             for row, plan, chain in zip(rows, plans, chains, strict=True)
         ]
     return [made for stage in done.values() for made in stage]
+
+
+def _plan(config: RunConfig, where: str, known: dict[str, Plan] | None = None) -> Plan:
+    with standing_in(where):
+        return resolve(config, known)
 
 
 def _rows(sweep: Sweep, stage: Stage, done: Done) -> Iterator[tuple[Row, dict[str, str]]]:

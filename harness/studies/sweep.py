@@ -38,7 +38,7 @@ from typing import Any, cast
 
 from harness.composition import compose, typed
 from harness.config import ConfigError, plugin_config, replace_at
-from harness.errors import UserError, suggest
+from harness.errors import UserError, standing_in, suggest
 from harness.help import group_of, groups, slot_group
 from harness.hookspecs import KINDS
 from harness.planning.parents import split
@@ -107,15 +107,20 @@ def _place(key: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep(Grid):
-    """One sweep. variants: by name, the values that each sets in place of those of axes and base, by key. text: the
-    file as it was read."""
+    """One sweep. variants: by name, the values that each sets in place of those of axes and base, by key. file: its
+    path, for messages. text: the file as it was read."""
 
     question: str = ""
     variants: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     best_of: dict[str, list[Any]] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
     analyses: tuple[Any, ...] = ()
+    file: str = ""
     text: str = ""
+
+    def where(self, variant: str = "") -> str:
+        """Where something of it stands, for messages."""
+        return (self.file or self.name) + (f", variant {variant}" if variant else "")
 
     def rows(self) -> list[Row]:
         return [row for _, row in self.named_rows()]
@@ -137,9 +142,11 @@ def load_sweep(name: str) -> Sweep:
     path = _find(name)
     try:
         text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text) or {}
+        values = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not YAML: {error}") from None
+    if values is None:
+        raise UserError(f"{path} is empty: a sweep says what its runs are, as in base: [experiment=tiny].")
     _check_keys(str(path), values, KEYS)
     analyses = [plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values))]
     grid, best_of = _grid(str(path), path.stem, values), _lists(str(path), "best_of", values)
@@ -154,6 +161,7 @@ def load_sweep(name: str) -> Sweep:
         question=" ".join(str(values.get("question", "")).split()),
         stages=_stages(path, values.get("stages") or {}),
         analyses=tuple(analyses),
+        file=str(path),
         text=text,
     )
 
@@ -229,7 +237,7 @@ def _find(name: str) -> Path:
 
 
 def _folders() -> list[Path]:
-    return [Path.cwd() / "sweeps", sweep_folder()]
+    return [Path("sweeps"), sweep_folder()]
 
 
 def sweep_names() -> list[str]:
@@ -308,12 +316,14 @@ def _plain(value: Any) -> Any:
 def expand(sweep: Sweep) -> list[RunConfig]:
     """One config for each row of a sweep without stages."""
     assert not sweep.stages, "harness.studies.stages knows them"
-    return configs(sweep.base, sweep.rows())
+    named = sweep.named_rows()
+    return configs(sweep.base, [row for _, row in named], [sweep.where(name) for name, _ in named])
 
 
-def configs(base: Sequence[str], rows: Sequence[Row]) -> list[RunConfig]:
+def configs(base: Sequence[str], rows: Sequence[Row], where: Sequence[str]) -> list[RunConfig]:
     """One config for each row. Hydra composes once for each choice of groups and of what other values are computed
-    from (such as ``${scale.width}``); everything else is set by type from there."""
+    from (such as ``${scale.width}``); everything else is set by type from there. where: each row stands, for messages.
+    """
     compositions: dict[str, Any] = {}
     made: dict[str, RunConfig] = {}
     known, found = set(groups()), []
@@ -324,7 +334,7 @@ def configs(base: Sequence[str], rows: Sequence[Row]) -> list[RunConfig]:
             compositions[at] = compose([*base, *(_override(key, v) for key, v in values.items())])
         return at
 
-    for row in rows:
+    def config_of(row: Row) -> RunConfig:
         groups_of = {key for key in row if key in known or slot_group(key)}
         start = compositions[composed({key: value for key, value in row.items() if key in groups_of})]
         chosen = {key: value for key, value in row.items() if key in groups_of or _needed(start, key)}
@@ -335,7 +345,11 @@ def configs(base: Sequence[str], rows: Sequence[Row]) -> list[RunConfig]:
         for key, value in row.items():
             if key not in chosen:
                 config = _with(config, key, value)
-        found.append(config)
+        return config
+
+    for row, place in zip(rows, where, strict=True):
+        with standing_in(place):
+            found.append(config_of(row))
     return found
 
 

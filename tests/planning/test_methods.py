@@ -98,7 +98,7 @@ def test_a_preset_that_leaves_the_objective_is_refused():
 
 def test_a_sweep_that_chooses_both_is_refused():
     sweep = Sweep(name="s", base=(*SMALL, "objective=clm"), axes={"alignment": [None, "toy"]})
-    with pytest.raises(ConfigError, match=r"^objective=clm and alignment=toy are both chosen"):
+    with pytest.raises(ConfigError, match=r"^s: objective=clm and alignment=toy are both chosen"):
         expand(sweep)
     one, other = expand(replace(sweep, base=tuple(SMALL)))
     assert (one.method.name, other.method.name) == ("clm", "toy")

@@ -3,7 +3,9 @@
 import pytest
 
 from harness.composition import run_config
+from harness.config import ConfigError
 from harness.errors import UserError
+from harness.studies.stages import rows_of
 from harness.studies.sweep import Sweep, expand, load_sweep, with_overrides
 
 
@@ -108,13 +110,13 @@ def test_an_override_changes_the_base_or_takes_the_place_of_what_is_varied(sweep
     ],
 )
 def test_several_values_are_read_as_hydra_reads_them(sweep, override, values):
-    assert with_overrides(sweep(""), [override]).axes == {override.split("=")[0]: values}
+    assert with_overrides(sweep("base: [seed=3]"), [override]).axes == {override.split("=")[0]: values}
 
 
 @pytest.mark.parametrize("override", ["seed", "seed=glob(*)", "optimizer.lr=interval(0,1)", "a=b=c"])
 def test_an_override_that_names_no_values_is_refused_in_a_sentence(sweep, override):
     with pytest.raises(UserError, match="is not key=value"):
-        with_overrides(sweep(""), [override])
+        with_overrides(sweep("base: [seed=3]"), [override])
 
 
 def test_an_override_of_what_single_stages_set_is_refused(sweep):
@@ -130,6 +132,8 @@ def test_an_override_of_what_single_stages_set_is_refused(sweep):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("", r"mine\.yaml is empty: a sweep says what its runs are"),
+        ("# nothing but words", r"mine\.yaml is empty"),
         ("- a", "must be a mapping"),
         ("a: [", "is not YAML"),
         ("axis: {}", "Did you mean axes"),
@@ -169,6 +173,27 @@ def test_a_file_that_is_no_sweep_says_why(sweep, text, said):
 def test_a_row_that_is_no_run_says_why(sweep, text, said):
     with pytest.raises(UserError, match=said):
         expand(sweep(text))
+
+
+def test_a_row_that_is_no_run_says_where_it_stands(sweep):
+    alibi = "architecture/position=alibi, architecture.position.theta=3"
+    with pytest.raises(ConfigError, match=r"^\S*mine\.yaml, variant alibi: .*theta"):
+        expand(sweep(f"base: [experiment=tiny]\nvariants: {{plain: [], alibi: [{alibi}]}}"))
+    with pytest.raises(ConfigError, match=r"^\S*mine\.yaml: .*not a whole number"):
+        expand(sweep("axes: {data.batch_size: [many]}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("variants: {plain: [], odd: [architecture.attention.heads=5]}", r"mine\.yaml, variant odd: .*heads"),
+        ("stages: {trunk: {}, sft: {base: [architecture.attention.heads=5]}}", r"mine\.yaml, stage sft: .*heads"),
+        ("stages: {trunk: {}, sft: {base: [optimizer.lr=high]}}", r"mine\.yaml, stage sft: .*optimizer\.lr"),
+    ],
+)
+def test_a_run_that_cannot_be_says_which_one_of_the_sweep_it_is(sweep, text, said):
+    with pytest.raises(UserError, match=said):
+        rows_of(sweep(f"base: [experiment=tiny, corpus=synthetic, tokenizer=bytes, suite=null]\n{text}"))
 
 
 def test_a_sweep_is_found_by_name_here_first(tmp_path, monkeypatch):
