@@ -21,7 +21,7 @@ class Row:
     """One row of a forward pass, and what is asked of it: log p(targets[i]) at places[i], in nats.
 
     inputs: what the model sees; of an encoder–decoder, its decoder. source: what its encoder sees. prefix: places from
-    the first on that see each other, where the kind sees a `Prefix`.
+    the first on that see each other, where the kind sees a `Prefix`. weight: how often what is asked counts.
     """
 
     inputs: Sequence[int]
@@ -29,6 +29,7 @@ class Row:
     targets: Sequence[int] = ()
     source: Sequence[int] | None = None
     prefix: int = 0
+    weight: float = 1.0
 
     def last(self, room: int) -> Row:
         """What writing goes on from, cut on the left to so many tokens."""
@@ -49,7 +50,9 @@ class Asked:
 
 class Likelihood(Protocol):
     """What `LikelihoodConfig.build` returns. One that can write has also ``opening(context) → Row``: what is seen when
-    the first token behind a context is drawn, which goes on from the row's last place."""
+    the first token behind a context is drawn, which goes on from the row's last place. One that takes a row for each
+    token may have ``rolling(context, continuation) → list[Row]``: of a piece of a long text, rows for some of its
+    tokens, by whose weights those that are not asked are counted."""
 
     room: int  #: tokens of a continuation, at most
 

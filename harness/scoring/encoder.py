@@ -18,6 +18,10 @@ class Written(str):
         return text
 
 
+class Compared(str):
+    """A text whose likelihood is compared with another's: each token of it is asked for, whatever that costs."""
+
+
 class Encoder:
     """A tokenizer that remembers."""
 

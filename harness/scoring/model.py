@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -23,7 +23,7 @@ from harness.errors import UserError
 from harness.interfaces.likelihood import Asked, LikelihoodConfig, Row
 from harness.interfaces.visibility import Causal, Full, Prefix, SameDocument, Visibility
 from harness.registry import registry
-from harness.scoring.encoder import Encoder, Written
+from harness.scoring.encoder import Compared, Encoder, Written
 
 T = TypeVar("T")
 
@@ -127,29 +127,36 @@ class LanguageModel(TemplateLM):
             for context, continuation in map(make_disjoint_window, rolling):
                 windows.append((None, context, continuation))
                 owners.append(owner)
+        sampled = {i for i, owner in enumerate(owners) if not isinstance(requests[owner].args[0], Compared)}
         totals = [0.0] * len(requests)
-        for owner, (log_likelihood, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+        for owner, (log_likelihood, _) in zip(owners, self._loglikelihood_tokens(windows, sampled), strict=True):
             totals[owner] += log_likelihood
         return totals
 
     @torch.inference_mode()
-    def _loglikelihood_tokens(self, requests: list[TokenRequest], **kwargs: Any) -> list[Answer]:
+    def _loglikelihood_tokens(
+        self, requests: list[TokenRequest], sampled: Container[int] = (), **kwargs: Any
+    ) -> list[Answer]:
+        """sampled: the numbers of those of which a likelihood may ask some tokens only, for all."""
         for texts, context, continuation in requests:
             self._refuse_what_cannot_be_scored(texts, context, continuation)
         longest_first = sorted(range(len(requests)), key=lambda i: -len(requests[i][1]) - len(requests[i][2]))
         totals, greedy = [0.0] * len(requests), [True] * len(requests)
-        for batch in batched(self._rows(requests, longest_first), self.batch_size):
+        for batch in batched(self._rows(requests, longest_first, sampled), self.batch_size):
             answers = self._score([row for _, row, _ in batch])
-            for (owner, _, _), (log_likelihood, is_greedy) in zip(batch, answers, strict=True):
-                totals[owner] += log_likelihood
+            for (owner, row, _), (log_likelihood, is_greedy) in zip(batch, answers, strict=True):
+                totals[owner] += row.weight * log_likelihood
                 greedy[owner] &= is_greedy
             self.progress(sum(last for _, _, last in batch))
         return list(zip(totals, greedy, strict=True))
 
-    def _rows(self, requests: list[TokenRequest], order: Iterable[int]) -> Iterator[tuple[int, Row, bool]]:
+    def _rows(
+        self, requests: list[TokenRequest], order: Iterable[int], sampled: Container[int]
+    ) -> Iterator[tuple[int, Row, bool]]:
         """Each row with the number of its request, and whether it is that one's last."""
+        rolling = getattr(self.likelihood, "rolling", self.likelihood.rows)
         for owner in order:
-            rows = self.likelihood.rows(*requests[owner][1:])
+            rows = (rolling if owner in sampled else self.likelihood.rows)(*requests[owner][1:])
             for row in rows:
                 yield owner, row, row is rows[-1]
 

@@ -10,10 +10,16 @@ from harness.schema import ScoreConfig
 from harness.verbs.arguments import asks_help
 from harness.verbs.under_hydra import Task, carry_out
 
+SAMPLED = (
+    "A masked model (objective=mlm) takes a forward row for each token: held-out texts are judged by every eighth of "
+    "theirs, choices and answers by all."
+)
+
 
 def score(words: list[str], verb: Verb) -> int:
     if asks_help(words):
         print(verb_help(verb.usage, verb.summary, ScoreConfig, only=("suite",), words=words))
+        print(f"\n{SAMPLED}")
         return 0
     return carry_out(words, Task("score", score_one))
 

@@ -11,8 +11,9 @@ from harness.config import plugin_config
 from harness.interfaces.likelihood import Asked
 from harness.interfaces.visibility import Full
 from harness.registry import registry
-from harness.scoring.encoder import Encoder
+from harness.scoring.encoder import Compared, Encoder
 from harness.scoring.model import LanguageModel
+from harness_plugins.likelihood.masked.masked import STEP
 
 END, MASK, LENGTH = 256, 257, 24
 QUESTIONS = [
@@ -68,22 +69,47 @@ def test_it_is_the_sum_over_the_tokens_each_hidden_with_the_rest_of_its_word(mod
 
 
 def test_a_text_is_asked_in_windows_that_overlap_in_nothing(model, tokenizer):
-    """Each window fills what the model can see, and the last one reaches back over tokens that are not asked again."""
-    text = "a text that is longer than what the model can see at once"
+    """Each window fills what the model can see, and the last one reaches back over tokens that are not asked again. A
+    text that is compared with another is asked for every token."""
+    text = Compared("a text that is longer than what the model can see at once")
     (found,) = ask(model, tokenizer).loglikelihood_rolling(instances("loglikelihood_rolling", (text,)))
     starts = range(0, len(text), LENGTH)
     expected = sum(slow(model, text[:start], text[start : start + LENGTH])[0] for start in starts)
     assert found == pytest.approx(expected, rel=1e-6)
 
 
+def masked(tokenizer: Any) -> Any:
+    asked = Asked(tokenizer=tokenizer, length=LENGTH, extra={"[MASK]": MASK})
+    return registry().get("likelihood", "masked")().build(asked)
+
+
+@pytest.mark.parametrize("text", ["a few words and more", "two words", "just 24 places long now."])
+def test_the_samples_of_a_long_text_have_the_exact_sum_as_their_mean(model, tokenizer, text: str):
+    """Over all first tokens; each of them asks for every eighth token, and all together for each token once."""
+    likelihood, tokens = masked(tokenizer), tokenizer.encode(text)
+    samples = [likelihood.sample([END], tokens, first) for first in range(STEP)]
+    places = sorted(place for rows in samples for row in rows for place in row.places)
+    assert places == [row.places[0] for row in likelihood.rows([END], tokens)]
+    scorer = ask(model, tokenizer)
+    sums = [sum(row.weight * scorer._score([row])[0][0] for row in rows) for rows in samples]
+    assert sum(sums) / STEP == pytest.approx(slow(model, "", text)[0], rel=1e-6)
+
+
+def test_a_held_out_text_is_judged_by_every_eighth_token_of_each_window(model, tokenizer):
+    """The same ones for every model; a window of less than eight is asked whole."""
+    text = "twenty-four tokens, then" + " more"
+    (found,) = ask(model, tokenizer).loglikelihood_rolling(instances("loglikelihood_rolling", (text,)))
+    tokens, likelihood = tokenizer.encode(text), masked(tokenizer)
+    windows = ([END], tokens[:LENGTH]), (tokens[:LENGTH], tokens[LENGTH:])
+    rows = [likelihood.rolling(*window) for window in windows]
+    assert [len(of_window) for of_window in rows] == [LENGTH // STEP, len(" more")]
+    expected = sum(row.weight * ask(model, tokenizer)._score([row])[0][0] for of_window in rows for row in of_window)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_the_answer_is_not_shown(model, tokenizer):
     """What is asked for stands in the inputs nowhere, nor does what follows in its word."""
-    likelihood = (
-        registry()
-        .get("likelihood", "masked")()
-        .build(Asked(tokenizer=tokenizer, length=LENGTH, extra={"[MASK]": MASK}))
-    )
-    rows = likelihood.rows(tokenizer.encode("ab"), tokenizer.encode("cd ef"))
+    rows = masked(tokenizer).rows(tokenizer.encode("ab"), tokenizer.encode("cd ef"))
     shown = ["".join("_" if token == MASK else chr(token) for token in row.inputs) for row in rows]
     assert shown == ["ab__ ef", "abc_ ef", "abcd_ef", "abcd __", "abcd e_"]
     assert [tokenizer.decode(row.targets) for row in rows] == list("cd ef")

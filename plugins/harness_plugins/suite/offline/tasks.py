@@ -9,6 +9,7 @@ from typing import Any
 from lm_eval.api.metrics import bits_per_byte, mean
 
 from harness.data.synthetic import Problem, render
+from harness.scoring.encoder import Compared
 from harness.scoring.metrics import edit_distance
 from harness.scoring.statistics import nats_per
 from harness.scoring.task import ListTask, Requests
@@ -48,8 +49,8 @@ class MinimalPairs(ListTask):
         super().__init__(name, [{"prompt": pair.document, "target": pair.good, "bad": pair.bad} for pair in pairs])
 
     def requests(self, doc: dict[str, Any]) -> Requests:
-        yield "loglikelihood_rolling", (doc["target"],)
-        yield "loglikelihood_rolling", (doc["bad"],)
+        yield "loglikelihood_rolling", (Compared(doc["target"]),)
+        yield "loglikelihood_rolling", (Compared(doc["bad"]),)
 
     def process_results(self, doc: dict[str, Any], results: list[float]) -> dict[str, Any]:
         """margin: log p(good) − log p(bad) in nats. probability: of the good one, given that it is one of the two."""
