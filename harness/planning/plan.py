@@ -239,7 +239,8 @@ def fits(config: RunConfig) -> None:
         raise ConfigError(f"{chosen} makes a model that writes no text: say watch.sample_every=null.")
     if method.likelihood is None and config.suite is not None:
         raise ConfigError(f"{chosen} makes a model that gives no likelihoods: say suite=null.")
-    longest, places = architecture.maximum_length(), max(places_of(config))
+    places = method.longest(config.data.sequence_length, architecture.topology())
+    longest = architecture.maximum_length()
     if longest is not None and places > longest:
         of = "" if places == config.data.sequence_length else f" is {places} places with {chosen}, which"
         raise ConfigError(

@@ -135,6 +135,7 @@ def test_what_a_mixture_asks_for_is_what_its_objectives_ask_for():
     made = config({"span": {}, "prefix": {}}, scored_as="prefix")
     assert made.topologies == {DECODER, ENCODER_DECODER}
     each = [plugin_config("method", name, "method").places(128, ENCODER_DECODER) for name in ("span", "prefix")]
+    assert made.longest(128, ENCODER_DECODER) == 127, "what `prefix` reads at most"
     assert made.places(128, ENCODER_DECODER) == tuple(round((a + b) / 2) for a, b in zip(*each, strict=True))
 
 

@@ -68,6 +68,14 @@ def test_at_least_one_token_stands_on_either_side():
         assert set(batch.weights_BT.sum(dim=1).int().tolist()) <= {1, T - 1}
 
 
+def test_a_body_that_cannot_see_the_longest_part_is_refused():
+    words = ["objective=prefix", "architecture=encoder_decoder", "architecture/position=learned", "tokenizer=bytes"]
+    with pytest.raises(
+        ConfigError, match=r"is 127 places with objective=prefix, which is longer .* at most 100 tokens"
+    ):
+        resolve(run_config([*words, "architecture.position.length=100"]).with_seeds())
+
+
 def test_an_architecture_that_sees_one_way_only_is_refused():
     with pytest.raises(ConfigError, match="objective=prefix asks for Prefix visibility"):
         resolve(run_config(["objective=prefix", "architecture=mamba2", "tokenizer=bytes"]).with_seeds())

@@ -112,6 +112,15 @@ def test_the_places_that_planning_counts_are_those_that_are_made_in_the_mean():
         assert found == pytest.approx(places, abs=2.5)
 
 
+@pytest.mark.parametrize("topology", [DECODER, ENCODER_DECODER])
+def test_no_row_is_longer_than_what_a_body_is_asked_to_see(topology: str):
+    batch = prepared(method(topology), np.random.default_rng(0).integers(97, 123, (500, 129)))
+    sides = [batch.inputs_BT[batch.weights_BT.any(-1)], batch.extra.get("source_BS", batch.inputs_BT)]
+    made = max(side.shape[1] for side in sides)
+    longest = config().longest(128, topology)
+    assert -(-longest // 8) * 8 == made, "rows are padded to steps of eight"
+
+
 def test_too_few_sentinels_are_refused():
     with pytest.raises(ConfigError, match=r"cuts 171 pieces out of data.sequence_length=1024.*say at least 172"):
         config().places(1024, DECODER)

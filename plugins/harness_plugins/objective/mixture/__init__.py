@@ -89,6 +89,9 @@ class MixtureConfig(ObjectiveConfig):
             *(round(sum(share * each[label][side] for label, share in self.shares().items())) for side in (0, 1))
         )
 
+    def longest(self, sequence_length: int, topology: str) -> int:
+        return max(config.longest(sequence_length, topology) for config in self.objectives.values())
+
     def build(self, setting: Setting) -> Method:
         from harness_plugins.objective.mixture.mixture import ObjectiveMixture
 

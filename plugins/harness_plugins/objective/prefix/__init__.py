@@ -44,6 +44,10 @@ class PrefixConfig(ObjectiveConfig):
         read = round(sequence_length * (self.least + self.most) / 2)
         return Places(sequence_length - read, read) if topology == ENCODER_DECODER else Places(sequence_length - 1)
 
+    def longest(self, sequence_length: int, topology: str) -> int:
+        most = max(self.most, 1 - self.least) if topology == ENCODER_DECODER else 1.0
+        return min(round(sequence_length * most), sequence_length - 1)
+
     def build(self, setting: Setting) -> Method:
         from harness.models.rewriting import Rewriting
 

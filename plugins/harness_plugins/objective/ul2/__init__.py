@@ -51,23 +51,42 @@ class Ul2Config(ObjectiveConfig):
         return found
 
     def places(self, sequence_length: int, topology: str) -> Places:
-        read = written = 0.0
-        for share, _, span in self.denoisers():
-            cut, pieces = span.pieces(sequence_length) if span else (sequence_length * SEQUENTIAL, 1)
-            if pieces >= self.sentinels:
-                raise ConfigError(
-                    f"objective=ul2 cuts {pieces} pieces out of data.sequence_length={sequence_length} tokens and has "
-                    f"method.sentinels={self.sentinels}: say at least {pieces + 1}."
-                )
-            read += share * (1 + sequence_length - cut + pieces)
-            written += share * (cut + pieces + 1)
-        return Places(round(written), round(read)) if topology == ENCODER_DECODER else Places(round(read + written))
+        shares = [share for share, _, _ in self.denoisers()]
+        cuts = [self._cut(span, sequence_length, SEQUENTIAL) for _, _, span in self.denoisers()]
+        rows = [_places(sequence_length, *cut, topology) for cut in cuts]
+        written, read = (sum(share * row[side] for share, row in zip(shares, rows, strict=True)) for side in (0, 1))
+        return Places(round(written), round(read))
+
+    def longest(self, sequence_length: int, topology: str) -> int:
+        rows = [
+            _places(sequence_length, *self._cut(span, sequence_length, end), topology)
+            for _, _, span in self.denoisers()
+            for end in (0.0, 2 * SEQUENTIAL)
+        ]
+        return max(max(row) for row in rows)
+
+    def _cut(self, span: SpanConfig | None, tokens: int, end: float) -> tuple[int, int]:
+        """How many of so many tokens are cut out, and in how many pieces. end: the share that S-denoising cuts off.
+        Raises ConfigError where there are more pieces than sentinels."""
+        cut, pieces = span.pieces(tokens) if span else (round(tokens * end), 1)
+        if pieces >= self.sentinels:
+            raise ConfigError(
+                f"objective=ul2 cuts {pieces} pieces out of data.sequence_length={tokens} tokens and has "
+                f"method.sentinels={self.sentinels}: say at least {pieces + 1}."
+            )
+        return cut, pieces
 
     def build(self, setting: Setting) -> Method:
         from harness.models.rewriting import Rewriting
         from harness_plugins.objective.ul2.ul2 import MixtureOfDenoisers
 
         return Rewriting("ul2", MixtureOfDenoisers(self, setting), setting, logits_chunk=self.logits_chunk)
+
+
+def _places(tokens: int, cut: int, pieces: int, topology: str) -> Places:
+    """Of a row with a mode and a sentinel for each piece, and what is written, with a sentinel more."""
+    read, written = 1 + tokens - cut + pieces, cut + pieces + 1
+    return Places(written, read) if topology == ENCODER_DECODER else Places(read + written)
 
 
 @hookimpl
