@@ -21,7 +21,7 @@ def plugins(words: list[str], verb: Verb) -> int:
     if asks_help(words):
         print(f"{verb.summary}\n\nusage: {verb.usage}\n")
         print(f"new: write a distribution whose tests pass as written. Kinds: {', '.join(KINDS)}.")
-        print("matrix: try each pairing of plugins in tiny, or say why it cannot be; kind=name: those with this plugin.")
+        print("matrix: try all pairings of plugins in tiny, or say why they cannot be; kind=name: those with this one.")
         return 0
     if words[:1] == ["new"]:
         return new(words[1:])
