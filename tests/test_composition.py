@@ -168,7 +168,9 @@ def test_a_name_with_two_owners_is_refused_by_name_and_chosen_with_its_distribut
     config = registry().get("norm", "rmsnorm")
     twins = [Entry("norm", "twin", config, distribution, "1") for distribution in ("here", "there")]
     monkeypatch.setitem(registry().entries, ("norm", "twin"), twins)
-    with pytest.raises(ConfigError, match="norm=twin is owned by more than one distribution. Choose here:twin or there:twin"):
+    with pytest.raises(
+        ConfigError, match="norm=twin is owned by more than one distribution. Choose here:twin or there:twin"
+    ):
         run_config(["architecture/norm=twin"])
     assert run_config(["architecture/norm=there:twin"]).architecture.norm.name == "there:twin"
 

@@ -179,9 +179,10 @@ class FeedforwardConfig(PluginConfig):
 
     A module in it that shares places out to experts has ``load_E``: None, or what it adds the number of places that
     each expert was given to; and ``real_BT``: which places are no padding, or None, which the body tells it before each
-    pass. Padding has no part in counts and losses (`harness.models.load`). One that gives a child some of the places only names the share
-    that it sees on average in ``given: dict[str, float]``, by the child's name. Where something in it ``learns``
-    without a gradient, the loop calls ``learn(seen)`` after each optimizer step (`harness.models.learners`).
+    pass. Padding has no part in counts and losses (`harness.models.load`). One that gives a child some of the places
+    only names the share that it sees on average in ``given: dict[str, float]``, by the child's name. Where something in
+    it ``learns`` without a gradient, the loop calls ``learn(seen)`` after each optimizer step
+    (`harness.models.learners`).
     """
 
     def computes(self, width: int) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from harness.stored import likelihood_of, stored_config
 
 if TYPE_CHECKING:
     from harness.data.stream import Stream
+    from harness.interfaces.likelihood import LikelihoodConfig
     from harness.scoring.ngram import Baseline
 
 Row = dict[str, Any]
@@ -41,8 +42,11 @@ def baselines_of(run: RunDir, folder: Path) -> Finding | None:
     None where the run reads no documents, was not scored on held-out ones of its largest source, or has numbers that
     are no probabilities of texts, as those of counts are.
     """
-    config, likelihood = stored_config(run), likelihood_of(run)
-    if likelihood is None or not registry().get("likelihood", likelihood).proper:
+    config, name = stored_config(run), likelihood_of(run)
+    if name is None:
+        return None
+    likelihood: type[LikelihoodConfig] = registry().get("likelihood", name)
+    if not likelihood.proper:
         return None
     if form_of(config.corpus) != DOCUMENTS:
         return None

@@ -83,7 +83,9 @@ def test_one_is_trained_and_goes_to_transformers_and_back(words, of, visibility)
 
 def test_one_is_scored_and_writes(capsys: pytest.CaptureFixture) -> None:
     run = trained(*QWEN)
-    assert main(["score", f"run={run.id}", "suite=offline", "suite.documents=2", "suite.pairs=0", "suite.problems=2"]) == 0
+    assert (
+        main(["score", f"run={run.id}", "suite=offline", "suite.documents=2", "suite.pairs=0", "suite.problems=2"]) == 0
+    )
     assert main(["generate", f"run={run.id}", "prompt=alpha", "tokens=5", "sampler=greedy"]) == 0
     assert capsys.readouterr().out
 

@@ -45,9 +45,14 @@ class Samples(Callback):
         generator = torch.Generator(device=model.device).manual_seed(keyed(noise, step))
         longest = model.maximum_length or len(prompt) + self.watch.sample_tokens
         rows = generate(
-            model, [self._opened(model, prompt)], sampler=_from_probabilities,
-            max_new_tokens=min(self.watch.sample_tokens, longest - 1), stop=(end,), generator=generator, text=self.job.dataset.tokenizer.size,
-        )  # fmt: skip
+            model,
+            [self._opened(model, prompt)],
+            sampler=_from_probabilities,
+            max_new_tokens=min(self.watch.sample_tokens, longest - 1),
+            stop=(end,),
+            generator=generator,
+            text=self.job.dataset.tokenizer.size,
+        )
         return rows[0]
 
     def _opened(self, model: Any, prompt: list[int]) -> Row:

@@ -97,7 +97,8 @@ def test_what_is_written_token_by_token_is_what_is_seen_whole(model: Any):
 def test_every_parameter_learns(model: Any):
     model.logits(tokens(2, T), source_BS=tokens(2, S)).square().mean().backward()
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
 
 
 @pytest.mark.parametrize(

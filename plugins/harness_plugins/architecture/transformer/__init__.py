@@ -183,12 +183,12 @@ class TransformerConfig(ArchitectureConfig):
                 f"architecture.base_width={self.base_width} asks: choose another, or leave that out."
             )
         scale, lr = config.scale, config.optimizer.lr
-        if self.base_width not in (None, self.width) and scale.width and scale.base_width is None:
-            if math.isclose(lr, scale.lr_times_width / scale.width):
-                raise ConfigError(
-                    f"The learning rate would follow the width twice: by scale.width={scale.width} and by "
-                    f"architecture.base_width={self.base_width}. Say scale=ladder_mup, or optimizer.lr=…"
-                )
+        transfers, by_scale = self.base_width not in (None, self.width), scale.width and scale.base_width is None
+        if transfers and by_scale and math.isclose(lr, scale.lr_times_width / scale.width):
+            raise ConfigError(
+                f"The learning rate would follow the width twice: by scale.width={scale.width} and by "
+                f"architecture.base_width={self.base_width}. Say scale=ladder_mup, or optimizer.lr=…"
+            )
 
     def computes(self) -> dict[str, Any]:
         per_layer = ("attention", "feedforward", "blocks", "pattern")
