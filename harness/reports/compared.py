@@ -29,6 +29,11 @@ class Rung:
     def reference(self) -> Arm:
         return self.arms[0]
 
+    @property
+    def trial(self) -> Trial:
+        """One of the reference."""
+        return next(iter(self.choices[self.reference.name].trials.values()))
+
     def gap(self, arm: Arm) -> Gap:
         return gap(arm, self.reference, self.noise, max(1, len(self.arms) - 1))
 
@@ -111,7 +116,10 @@ def _arm(measure: Measure, name: str, choice: Choice) -> Arm:
     values = {seeds: measure.value(trial) for seeds, trial in choice.trials.items()}
     pulls = [measure.pulls(trial) for trial in choice.trials.values()]
     known = [pull for pull in pulls if pull is not None]
-    return Arm(name, values, np.mean(known, axis=0) if len(known) == len(pulls) else None)
+    asked = {measure.asked(trial) for trial in choice.trials.values()}
+    if len(asked) > 1 or len(known) < len(pulls):
+        return Arm(name, values)
+    return Arm(name, values, np.mean(known, axis=0), asked.pop())
 
 
 def _bare(trials: Sequence[Trial], name: str) -> set[str]:

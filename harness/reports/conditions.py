@@ -122,8 +122,7 @@ def _side_by_side(found: Comparison) -> list[Row]:
         told = {(row["task"], row["metric"]): row["likelihood"] for trial in trials for row in trial.scores}
         for key, likelihood in told.items():
             values = [row["value"] for t in trials for row in t.scores if (row["task"], row["metric"]) == key]
-            mean = fmean(value for value in values if value is not None)
-            rows.append({**about, "what": ": ".join(key), "likelihood": likelihood, "mean": mean})
+            rows.append({**about, "what": ": ".join(key), "likelihood": likelihood, "mean": fmean(values)})
     return sorted(rows, key=lambda row: (row["rung"], row["what"]))
 
 

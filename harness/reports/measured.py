@@ -3,10 +3,9 @@ are values of one thing."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,36 +15,40 @@ from harness.results.losses import unlike
 from harness.scoring.paired import pulls_of, questions
 from harness.scoring.samples import read_samples, samples_of
 
+T = TypeVar("T")
 Row = dict[str, Any]
 BITS = "bits_per_byte"
 #: Trials by condition and rung.
 Stands = Mapping[tuple[str, str], Sequence[Trial]]
+#: The kind of likelihood, the suite's settings, and the documents, or None where samples are not kept.
+Asked = tuple[Any, Any, int | None] | None
 
 
 @dataclass(frozen=True)
 class Measure:
-    """task: of whose documents bits per byte are compared; empty: held-out losses are. first: a trial whose samples
-    the others' must be."""
+    """task: of whose documents bits per byte are compared; empty: held-out losses are."""
 
     task: str
     label: str
-    first: Trial | None = None
 
     def value(self, trial: Trial) -> float:
         return float(_bits(trial, self.task)["value"]) if self.task else trial.loss
 
-    def pulls(self, trial: Trial) -> np.ndarray | None:
-        """By how much each sample moves the value; None where samples are not kept, or are other ones."""
-        samples = _samples(trial, self.task) if self.task else None
-        if not samples or self.first is None:
+    def asked(self, trial: Trial) -> Asked:
+        """Equal where the values can be compared."""
+        if not self.task:
             return None
-        if questions(samples, BITS) != questions(_samples(self.first, self.task) or [], BITS):
-            return None
-        return pulls_of(samples, BITS, self.value(trial))
+        row, samples = _bits(trial, self.task), _samples(trial, self.task)
+        documents = hash(tuple(questions(samples, BITS))) if samples else None
+        return row.get("likelihood"), row.get("settings"), documents
 
-    @property
-    def documents(self) -> int | None:
-        return None if self.first is None or not self.task else _bits(self.first, self.task)["n"]
+    def pulls(self, trial: Trial) -> np.ndarray | None:
+        """By how much each sample moves the value; None where samples are not kept."""
+        samples = _samples(trial, self.task) if self.task else None
+        return pulls_of(samples, BITS, self.value(trial)) if samples else None
+
+    def documents(self, trial: Trial) -> int | None:
+        return _bits(trial, self.task)["n"] if self.task else None
 
 
 def measured_by(stands: Stands) -> tuple[Measure, list[list[str]]]:
@@ -55,38 +58,40 @@ def measured_by(stands: Stands) -> tuple[Measure, list[list[str]]]:
     shared = set.intersection(*tasks) if tasks else set()
     if not shared:
         unit = {trial.manifest.get("model", {}).get("loss_in") for trial in trials} - {None}
-        return Measure("", f"held-out loss ({unit.pop()})" if len(unit) == 1 else "held-out loss"), _of_losses(stands)
+        label = f"held-out loss ({unit.pop()})" if len(unit) == 1 else "held-out loss"
+        manifests: dict[str, Row] = {}
+        for (name, _), of_rung in stands.items():
+            manifests.setdefault(name, of_rung[0].manifest)
+        return Measure("", label), _kinds(manifests, _of_one_loss)
     task = max(sorted(shared), key=lambda task: _bits(trials[0], task)["n"] or 0)
-    return Measure(task, "bits per byte", trials[0]), _of_scores(stands, task)
+    measure, asked = Measure(task, "bits per byte"), dict[str, dict[str, set[Asked]]]()
+    for (name, rung), own in stands.items():
+        asked.setdefault(name, {})[rung] = {measure.asked(trial) for trial in own}
+    return measure, _kinds(asked, _asked_alike)
 
 
-def _of_scores(stands: Stands, task: str) -> list[list[str]]:
-    kinds: dict[Any, list[str]] = {}
-    for (name, _), trials in stands.items():
-        rows = [_bits(trial, task) for trial in trials]
-        key = str(sorted({(row.get("likelihood"), row.get("settings")) for row in rows}, key=str))
-        if all(name not in own for own in kinds.values()):
-            kinds.setdefault(key, []).append(name)
-    return list(kinds.values())
-
-
-def _of_losses(stands: Stands) -> list[list[str]]:
-    kinds: list[tuple[Row, list[str]]] = []
-    for (name, _), trials in stands.items():
-        if any(name in own for _, own in kinds):
-            continue
-        manifest = trials[0].manifest
-        own = next((own for first, own in kinds if not unlike(first, manifest, "", "")), None)
+def _kinds(of: Mapping[str, T], alike: Callable[[T, T], bool]) -> list[list[str]]:
+    """The names, by what they are alike in; each kind is that of its first."""
+    kinds: list[list[str]] = []
+    for name in of:
+        own = next((kind for kind in kinds if alike(of[kind[0]], of[name])), None)
         if own is None:
-            kinds.append((manifest, [name]))
+            kinds.append([name])
         else:
             own.append(name)
-    return [own for _, own in kinds]
+    return kinds
+
+
+def _of_one_loss(one: Row, other: Row) -> bool:
+    return not unlike(one, other, "", "")
+
+
+def _asked_alike(one: Mapping[str, set[Asked]], other: Mapping[str, set[Asked]]) -> bool:
+    return all(one[rung] == other[rung] for rung in one.keys() & other.keys())
 
 
 def _bits(trial: Trial, task: str) -> Row:
-    found = [row for row in trial.scores if (row["task"], row["metric"]) == (task, BITS)]
-    return max(found, key=lambda row: row["checkpoint"], default={"value": math.nan, "n": None})
+    return next(row for row in trial.scores if (row["task"], row["metric"]) == (task, BITS))
 
 
 def _samples(trial: Trial, task: str) -> list[Row] | None:

@@ -27,11 +27,12 @@ Error = tuple[float, int]
 @dataclass(frozen=True)
 class Arm:
     """One condition on one rung. values: by seed. pulls_S: by how much each held-out sample moves their mean; None
-    where samples are not known."""
+    where samples are not known. asked: equal where the samples are the same."""
 
     name: str
     values: Mapping[Any, float]
     pulls_S: np.ndarray | None = None
+    asked: Any = None
 
     @property
     def mean(self) -> float:
@@ -133,15 +134,17 @@ def gap(a: Arm, b: Arm, noise: Noise, comparisons: int) -> Gap:
 
 def change(small: tuple[Arm, Arm, Gap], large: tuple[Arm, Arm, Gap]) -> Gap:
     """By how much a difference moves from a small rung to a large one. The seeds of two rungs are taken as independent,
-    which errs on the side of width; their samples are the same."""
+    which errs on the side of width; so are their samples, where they are not the same."""
     moved, before = _pulled(*large[:2]), _pulled(*small[:2])
-    pulls_S = None if moved is None or before is None or len(moved) != len(before) else moved - before
+    over_samples = (*small[2].over_samples, *large[2].over_samples)
+    if moved is not None and before is not None and small[0].asked == large[0].asked:
+        over_samples = _over_samples(moved - before)
     over_seeds = (*small[2].over_seeds, *large[2].over_seeds)
-    return Gap(large[2].value - small[2].value, _over_samples(pulls_S), over_seeds, large[2].comparisons)
+    return Gap(large[2].value - small[2].value, over_samples, over_seeds, large[2].comparisons)
 
 
 def _pulled(a: Arm, b: Arm) -> np.ndarray | None:
-    if a.pulls_S is None or b.pulls_S is None or len(a.pulls_S) != len(b.pulls_S):
+    if a.pulls_S is None or b.pulls_S is None or a.asked != b.asked:
         return None
     return np.asarray(a.pulls_S - b.pulls_S)
 

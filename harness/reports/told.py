@@ -7,7 +7,9 @@ from typing import Any
 
 from harness.reports.compared import BETTER, NOISE, WORSE, Compared, Comparison, Rung
 from harness.reports.intervals import CONFIDENCE
+from harness.reports.measured import Measure
 from harness.reports.ranking import Arm, ranks
+from harness.reports.trials import Trial
 from harness.reports.words import signed
 from harness.results.losses import INSTEAD, unlike
 
@@ -26,7 +28,8 @@ def sentences(found: Comparison, trends: Mapping[str, Sequence[Row]]) -> list[st
 
 def _verdicts(one: Compared) -> str:
     rung, measure = one.top, one.measure
-    of = f" of the same {measure.documents} documents" if measure.documents else ""
+    documents = measure.documents(rung.trial)
+    of = f" of the same {documents} documents" if documents else ""
     parts = []
     for verdict, words in ((BETTER, "better than it"), (WORSE, "worse"), (NOISE, "not told apart from it")):
         which = [_difference(rung, arm) for arm in rung.ranked() if rung.verdict(arm) == verdict]
@@ -56,12 +59,13 @@ def _twins(one: Compared) -> list[str]:
     for name in one.twins:
         rungs = [(rung, arm) for rung in one.rungs for arm in rung.arms if arm.name == name]
         told = [f"{_difference(rung, arm)}{_at(rung)}" for rung, arm in rungs]
-        same = all(rung.verdict(arm) == NOISE for rung, arm in rungs)
-        end = (
-            "it is called noise, as it should be."
-            if same
-            else "it is told apart, which chance does once in twenty such studies. Trust no difference of that size."
-        )
+        end = "it is called noise, as it should be."
+        if any(rung.verdict(arm) != NOISE for rung, arm in rungs):
+            often = sum((1 - CONFIDENCE) / (len(rung.arms) - 1) for rung, _ in rungs)
+            end = (
+                f"it is told apart, which chance does once in {1 / often:.0f} such studies at most. Trust no "
+                "difference of that size."
+            )
         said.append(f"{name} is {one.top.reference.name} once more, from other seeds ({'; '.join(told)}): {end}")
     return said
 
@@ -81,20 +85,19 @@ def _moved(one: Compared, trend: Sequence[Row]) -> list[str]:
 
 def _meaning(one: Compared) -> str:
     rung, count = one.top, len(one.top.arms) - 1
+    halves = sorted(half for arm in rung.arms[1:] if (half := rung.gap(arm).half) is not None)
+    if not halves:
+        return "There is one seed for each condition, and samples are not known: no interval can be told."
     held = f"Intervals hold together for the {count} comparisons of a rung at {CONFIDENCE:.0%} (Bonferroni)"
+    held = held if count > 1 else f"The interval holds at {CONFIDENCE:.0%}"
     seeds = len(rung.reference.values)
     if rung.noise.between is None:
-        return (
-            f"{held}. There is one seed for each condition: they say nothing of how another training would have come "
-            "out."
-        )
+        return f"{held}. There is one seed for each condition: it says nothing of how another training would come out."
     own = rung.noise.within
     deviation, freedom = own or rung.noise.between
     paired = "differences of equal seeds" if own else "values within a condition"
-    samples = (
-        "and of the same documents, paired one by one" if one.measure.task else "and nothing of other held-out data"
-    )
-    halves = sorted(half for arm in rung.arms[1:] if (half := rung.gap(arm).half) is not None)
+    known = rung.reference.pulls_S is not None
+    samples = "and of the same documents, paired one by one" if known else "and nothing of other held-out data"
     return (
         f"{held}. They know of {seeds} seeds, by {paired}, pooled over conditions (standard deviation "
         f"{deviation:.2g}, {freedom} d.f.), {samples}. So few seeds do not show a difference below about "
@@ -131,16 +134,21 @@ def _tuned(found: Comparison) -> list[str]:
 def _apart(found: Comparison) -> str:
     """Why not all are ranked together."""
     kinds = [[arm.name for arm in one.top.arms] for one in found.kinds]
-    first, other = (found.stands[one.top.reference.name, one.top.name][0] for one in found.kinds[:2])
     names = ", and ".join(", ".join(names) for names in kinds)
-    likelihoods = [{row["likelihood"] for row in trial.scores} for trial in (first, other)]
-    if found.kinds[0].measure.task and likelihoods[0] != likelihoods[1]:
-        told = [" and ".join(sorted(map(str, one))) for one in likelihoods]
-        why = f"their likelihoods are of several kinds ({told[0]} of {first.condition}, {told[1]} of {other.condition})"
-    else:
-        differ = unlike(first.manifest, other.manifest, first.condition, other.condition)
-        why = f"their losses are no values of one thing: {differ}; {INSTEAD}" if differ else "their samples differ"
+    why = _why_apart(found.kinds[0].measure, *(one.top.trial for one in found.kinds[:2]))
     return f"These are not ranked together: {names}, since {why}. They stand side by side below."
+
+
+def _why_apart(measure: Measure, first: Trial, other: Trial) -> str:
+    one, two = measure.asked(first), measure.asked(other)
+    if one is None or two is None:
+        differ = unlike(first.manifest, other.manifest, first.condition, other.condition)
+        return f"their losses are no values of one thing: {differ}; {INSTEAD}"
+    if one[0] != two[0]:
+        told = f"{one[0]} of {first.condition}, {two[0]} of {other.condition}"
+        return f"their likelihoods are of several kinds ({told})"
+    differ = "their suite had other settings" if one[1] != two[1] else "other documents are held out"
+    return f"{measure.label} of {first.condition} and {other.condition} are not of the same questions: {differ}"
 
 
 def _left(found: Comparison) -> list[str]:

@@ -21,7 +21,8 @@ Setting = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True)
 class Trial:
-    """One run. scores: its rows of the table `scores`, those that its study asked for."""
+    """One run. scores: its rows of the table `scores`, those that its study asked for, of the last checkpoint that has
+    them."""
 
     run: RunDir
     condition: str
@@ -57,13 +58,13 @@ class Choice:
 
 
 def trials_of(runs: Sequence[RunDir], conditions: Mapping[str, Row], scores: Sequence[Row]) -> list[Trial]:
-    by_run: dict[str, list[Row]] = {}
-    for row in scores:
-        by_run.setdefault(row["run"], []).append(row)
+    by_run: dict[str, dict[tuple[str, str], Row]] = {}
+    for row in sorted(scores, key=lambda row: row["checkpoint"]):
+        by_run.setdefault(row["run"], {})[row["task"], row["metric"]] = row
     return [
         Trial(
             run, of["condition"], of["rung"], tuple(of["tuned"].items()), tuple(of["seeds"]),
-            tuple(by_run.get(run.id, ())),
+            tuple(by_run.get(run.id, {}).values()),
         )
         for run in runs
         if (of := conditions.get(run.id))

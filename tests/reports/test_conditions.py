@@ -37,10 +37,12 @@ def a_run(folder: Path, condition: str, rung: str, rate: float, seed: int, loss:
     return run
 
 
-def scored(run: RunDir, bits: float, chance: np.random.Generator, likelihood: str = "causal") -> list[dict[str, Any]]:
+def scored(
+    run: RunDir, bits: float, chance: np.random.Generator, likelihood: str = "causal", text: str = ""
+) -> list[dict[str, Any]]:
     """A row of bits per byte, and the samples that come to it."""
     each = bits + chance.normal(0, 0.02, DOCUMENTS)
-    blank = {"filter": "none", "prompt": "", "target": "", "responses": [], "choices": []}
+    blank = {"filter": "none", "prompt": "", "target": text, "responses": [], "choices": []}
     samples = [
         {**blank, "document": i, "log_likelihoods": [-b * BYTES * np.log(2)], "metric.bits_per_byte": float(b)}
         for i, b in enumerate(each)
@@ -62,14 +64,15 @@ def study(tmp_path: Path) -> Callable[..., Study]:
         chance, runs, of, rows = np.random.default_rng(3), list[RunDir](), {}, []
         for condition, loss in truth.items():
             for rung, rate in ((rung, rate) for rung in RUNGS for rate in (0.1, 0.2, 0.4)):
-                for seed in SEEDS.get(condition, (0, 1)):
+                for seed in SEEDS.get(condition, (0, 1))[: more.get("seeds", 2)]:
                     miss = 0.1 * abs(np.log2(rate / (best or {}).get(condition, 0.2)))
                     bits = loss + miss + 0.01 * seed * (seed < 2) + chance.normal(0, 0.002)
                     run = a_run(
                         tmp_path, condition, rung, rate, seed, bits, method=more.get("method", {}).get(condition)
                     )
                     likelihood = more.get("likelihood", {}).get(condition, "causal")
-                    rows += scored(run, bits, chance, likelihood) if more.get("scores", True) else []
+                    text = more.get("text", {}).get(condition, "")
+                    rows += scored(run, bits, chance, likelihood, text) if more.get("scores", True) else []
                     runs.append(run)
                     of[run.id] = {"condition": condition, "rung": rung, "tuned": {"lr": rate}, "seeds": [seed] * 3}
         return runs, of, rows
@@ -139,6 +142,21 @@ def test_unlike_likelihoods_stand_side_by_side_with_why_and_are_not_ranked(study
     assert {row["condition"] for row in found.tables["side by side"]} == {"clm", "fim", "mlm"}
 
 
+def test_bits_of_other_documents_are_not_ranked(study: Any):
+    found = conditions(*study({"prose": 2.0, "again": 2.0, "code": 1.0}, text={"code": "def f(): pass"}))
+    assert found.sentences[0].startswith("These are not ranked together: prose, again, and code, since bits per byte")
+    assert "of prose and code are not of the same questions: other documents are held out" in found.sentences[0]
+    assert {row["condition"] for row in found.tables["width=48, prose and its like"]} == {"prose", "again"}
+
+
+def test_of_several_checkpoints_the_last_counts(study: Any):
+    unlike = {"likelihood": {"mlm": "masked"}, "method": {"mlm": "mlm"}}
+    runs, of, rows = study({"clm": 2.0, "mlm": 1.0}, **unlike)
+    earlier = [{**row, "checkpoint": 3, "value": 9.0} for row in rows]
+    before, after = conditions(runs, of, rows), conditions(runs, of, [*rows, *earlier])
+    assert before.tables == after.tables
+
+
 def test_unlike_losses_without_scores_are_not_ranked(study: Any):
     found = conditions(*study({"clm": 2.0, "mlm": 1.0}, scores=False, method={"mlm": "mlm"}))
     assert "their losses are no values of one thing: clm's is that of clm" in found.sentences[0]
@@ -153,6 +171,18 @@ def test_a_condition_without_a_loss_is_named_and_not_ranked(study: Any):
     found = conditions(runs, of, rows)
     assert "diverged at width=24, diverged at width=48" in found.sentences[-1]
     assert {row["condition"] for row in found.tables["width=48"]} == {"llama", "alibi"}
+
+
+def test_a_duplicate_that_is_told_apart_is_said_with_how_often_chance_does_so(study: Any):
+    said = " ".join(conditions(*study({"llama": 2.0, "llama_again": 2.6})).sentences)
+    assert "it is told apart, which chance does once in 10 such studies at most" in said  # 5 % on each of two rungs
+
+
+def test_one_seed_without_samples_has_no_interval_and_says_so(study: Any):
+    found = conditions(*study({"llama": 2.0, "crippled": 2.6}, scores=False, seeds=1))
+    assert found.verdict == "not enough data"
+    assert "There is one seed for each condition, and samples are not known: no interval" in " ".join(found.sentences)
+    assert "Intervals hold" not in " ".join(found.sentences)
 
 
 def test_one_condition_is_no_comparison(study: Any):

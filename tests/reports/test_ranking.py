@@ -116,3 +116,20 @@ def test_the_change_of_a_difference_between_rungs_is_held():
         own = change(*told)
         held += abs(own.value - 0.1) <= own.half
     assert at_least(held, CONFIDENCE)
+
+
+def test_a_change_between_rungs_of_other_documents_has_the_errors_of_both():
+    chance = np.random.default_rng(4)
+
+    def a_rung(documents: str) -> tuple[Arm, Arm, Any]:
+        pulls = chance.normal(0, 0.01, (2, DOCUMENTS))
+        one, other = (Arm(str(i), {0: 2.0 + i}, pulls_S, documents) for i, pulls_S in enumerate(pulls))
+        return one, other, gap(one, other, noise_of([one, other]), 1)
+
+    small, large = a_rung("prose"), a_rung("code")
+    assert change(small, large).half == pytest.approx(np.hypot(small[2].half, large[2].half))
+
+
+def test_documents_that_are_others_are_not_paired():
+    arms = [Arm(of, {0: 2.0}, np.ones(DOCUMENTS), of) for of in ("prose", "code")]
+    assert gap(*arms, noise_of(arms), 1).half is None
