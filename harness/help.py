@@ -102,6 +102,24 @@ def first_paragraph(text: str | None) -> str:
     return " ".join((text or "").strip().split("\n\n")[0].split())
 
 
+def plugin_of(kind: str, name: str) -> str | None:
+    """The plugin that a name is, or that the preset of that name begins with; None where there is none."""
+    if name in registry().names(kind):
+        return name
+    for folder in preset_folders():
+        file = folder / group_of(kind) / f"{name}.yaml"
+        if file.is_file():
+            first = _yaml(file).get("defaults", [None])[0]
+            return plugin_of(kind, first) if isinstance(first, str) else None
+    return None
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+
+
 def _yaml_line(file: Path) -> str:
     comments = (line.lstrip("# ").strip() for line in file.read_text().splitlines() if line.startswith("#"))
     return next((line for line in comments if line and not line.startswith("@package")), "")
@@ -155,19 +173,16 @@ def options_of(
 
 def default_choices(name: str) -> dict[str, str]:
     """The choices of a verb's file in conf/."""
-    import yaml
-
-    listed = yaml.safe_load((config_folder() / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
+    listed = _yaml(config_folder() / f"{name}.yaml")["defaults"]
     return {key: value for entry in listed if isinstance(entry, dict) for key, value in entry.items() if value}
 
 
 def plugin_options(kind: str, name: str | None, at: str, chosen: Mapping[str, str]) -> Iterator[Option]:
-    """The options of a plugin at a place; of the only one of its kind, where the name is a preset's."""
-    names = registry().names(kind)
-    name = name if name in names else names[0] if name and len(names) == 1 else None
-    if name is None:
+    """The options of a plugin at a place, or of the one that a preset sets."""
+    plugin = name and plugin_of(kind, name)
+    if not plugin:
         return
-    config = registry().get(kind, name)
+    config = registry().get(kind, plugin)
     parts = {f"{at}.{slot}": part for slot, part in default_parts(config).items()}
     yield from options_of(config, at, {**parts, **chosen})
 

@@ -52,7 +52,7 @@ LINES = {
     "harness generate sampler.temp": ["sampler.temperature="],
     "harness diff b": ["ba9876543210"],
     "harness export b": ["ba9876543210"],
-    "harness train parents.": ["parents.continue=", "parents.init=", "parents.reference="],
+    "harness train parents.": ["parents.continue=", "parents.init=", "parents.reference=", "parents.teacher="],
     "harness study quick": ["quickstart"],
     "harness study ow": ["own"],
     "harness report m": ["mine"],

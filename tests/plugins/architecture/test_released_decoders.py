@@ -77,7 +77,8 @@ STARCODER2 = {"attention_dropout": 0.1, "embedding_dropout": 0.1, "residual_drop
         # what their class takes where nothing is said is the first model, but for what is said here
         ("mistral_7b", "mistral", {"rms_norm_eps": 1e-5}),
         ("mixtral_8x7b", "mixtral", {"router_aux_loss_coef": 0.02}),
-        ("phi3_mini", "phi3", {"sliding_window": 2047}),
+        # no token of ours is padding: it need not be one of the vocabulary
+        ("phi3_mini", "phi3", {"sliding_window": 2047, "pad_token_id": None}),
         ("falcon_7b", "falcon", {}),
         ("starcoder2_3b", "starcoder2", {**STARCODER2, "rope_parameters": {"rope_theta": 999999.4420358813}}),
     ],
