@@ -23,8 +23,9 @@ from harness.rundir import RunDir
 from harness.stored import stored_config
 from harness.studies.baselines import HELD_OUT, PAIRS
 from harness.studies.conditions import conditions_of
+from harness.studies.overrides import with_overrides
 from harness.studies.stages import rows_of
-from harness.studies.sweep import load_sweep, with_overrides
+from harness.studies.sweep_file import load_sweep
 
 HEADER = ("", "lr", "parameters", "MB", "tokens", "FLOPs", "bits per byte", "minimal pairs", "tokens/s")
 

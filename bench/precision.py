@@ -23,7 +23,7 @@ import numpy as np
 from harness.composition import run_config
 from harness.launch.run import carry_out
 from harness.planning.plan import resolve
-from harness.studies.sweep import load_sweep
+from harness.studies.sweep_file import load_sweep
 
 #: Nats per token that no mean of ten steps, and no held-out loss, may be away from that of float32.
 BAND = 0.02

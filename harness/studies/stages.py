@@ -9,7 +9,8 @@ from harness.errors import UserError, standing_in
 from harness.planning.parents import split
 from harness.planning.plan import Plan, resolve
 from harness.schema import ROLES, RunConfig
-from harness.studies.sweep import Row, Stage, Sweep, configs, expand, key_of
+from harness.studies.expansion import configs, expand
+from harness.studies.sweep import Row, Stage, Sweep, key_of
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ def plan(words: list[str], verb: Verb) -> int:
     from harness.planning.cost import cost, machine_rate
     from harness.results.show import render
     from harness.studies.conditions import varied_of
+    from harness.studies.overrides import with_overrides
     from harness.studies.stages import rows_of
-    from harness.studies.sweep import load_sweep, with_overrides
+    from harness.studies.sweep_file import load_sweep
 
     sweep = with_overrides(load_sweep(name), overrides)
     made = rows_of(sweep)

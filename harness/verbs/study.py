@@ -24,9 +24,10 @@ def study(words: list[str], verb: Verb) -> int:
         return base_config(words, "study")
     flags(words, [])
     name, overrides = sweep_and_overrides(words, "study")
+    from harness.studies.overrides import with_overrides
     from harness.studies.report import write_report
     from harness.studies.study import Study, ended
-    from harness.studies.sweep import load_sweep, with_overrides
+    from harness.studies.sweep_file import load_sweep
 
     sweep = with_overrides(load_sweep(name), overrides)
     one = Study.of(sweep, own["studies"], command=shlex.join(["harness", "study", name, *overrides]))
@@ -45,7 +46,7 @@ def study(words: list[str], verb: Verb) -> int:
 
 
 def sweep_help(words: list[str], verb: Verb) -> str:
-    from harness.studies.sweep import sweep_names
+    from harness.studies.sweep_file import sweep_names
 
     chosen = [word for word in words if "=" in word]
     return f"{verb_help(verb.usage, verb.summary, RunConfig, words=chosen)}\nSweeps: {', '.join(sweep_names())}."
@@ -53,7 +54,7 @@ def sweep_help(words: list[str], verb: Verb) -> str:
 
 def sweep_and_overrides(words: list[str], verb: str) -> tuple[str, list[str]]:
     """The one word that is no override, and the overrides. Raises UserError where there is none, or more."""
-    from harness.studies.sweep import sweep_names
+    from harness.studies.sweep_file import sweep_names
 
     if many := [word for word in words if word in MANY]:
         raise UserError(
@@ -77,7 +78,7 @@ def sweep_and_overrides(words: list[str], verb: str) -> tuple[str, list[str]]:
 
 def base_config(words: list[str], verb: str) -> int:
     """``--cfg job``: the composed config that all runs of a sweep start from."""
-    from harness.studies.sweep import load_sweep
+    from harness.studies.sweep_file import load_sweep
 
     for_hydra, rest = apart(words)
     name, overrides = sweep_and_overrides(rest, verb)

@@ -12,7 +12,9 @@ from harness.interfaces.corpus import PREFERENCES
 from harness.interfaces.method import AlignmentConfig
 from harness.planning.plan import Plan, resolve
 from harness.registry import Entry, registry
-from harness.studies.sweep import Sweep, expand, with_overrides
+from harness.studies.expansion import expand
+from harness.studies.overrides import with_overrides
+from harness.studies.sweep import Sweep
 
 SMALL = ["experiment=tiny", "tokenizer=bytes", "corpus=synthetic"]
 

@@ -9,7 +9,8 @@ from harness.composition import run_config
 from harness.config import ConfigError
 from harness.planning.cost import cost, description
 from harness.planning.plan import resolve
-from harness.studies.sweep import expand, load_sweep
+from harness.studies.expansion import expand
+from harness.studies.sweep_file import load_sweep
 
 SMALL = ["experiment=tiny", "tokenizer=bytes", "corpus=synthetic"]
 

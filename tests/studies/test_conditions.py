@@ -4,8 +4,10 @@ import pytest
 
 from harness.errors import UserError
 from harness.studies.conditions import conditions_of, varied_of
+from harness.studies.expansion import expand
+from harness.studies.overrides import with_overrides
 from harness.studies.stages import rows_of
-from harness.studies.sweep import expand, load_sweep, with_overrides
+from harness.studies.sweep_file import load_sweep
 
 BASE = """
 base: [scale=ladder, corpus=toy, tokenizer=bytes, budget.tokens=4096, suite=null]
@@ -44,6 +46,14 @@ def test_the_same_from_other_seeds_differs_in_nothing_else(sweep):
     found = expand(sweep(VARIANTS))
     assert {c.seed for c in found[8:16]} == {100, 101}
     assert {repr(c.architecture) for c in found[8:16]} == {repr(c.architecture) for c in found[:8]}
+
+
+def test_a_variant_may_be_tuned_over_values_of_its_own(sweep):
+    one = sweep("variants: {plain: [], slow: ['optimizer.lr=0.01,0.02,0.03']}\nbest_of: {optimizer.lr: [0.1, 0.2]}")
+    found = conditions_of(one, rows_of(one)).values()
+    assert [(row["condition"], row["tuned"]["lr"]) for row in found] == [
+        ("plain", 0.1), ("plain", 0.2), ("slow", 0.01), ("slow", 0.02), ("slow", 0.03),
+    ]  # fmt: skip
 
 
 def test_conditions_rungs_and_what_is_tuned_are_told_apart(sweep):

@@ -7,7 +7,7 @@ import pytest
 from harness.rundir import RunDir
 from harness.studies.stages import plans_of
 from harness.studies.study import points_of
-from harness.studies.sweep import load_sweep
+from harness.studies.sweep_file import load_sweep
 
 SWEEP = """
 base: [experiment=tiny, tokenizer=bytes, corpus=synthetic, suite=null]

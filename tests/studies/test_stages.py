@@ -11,8 +11,9 @@ from harness.config import ConfigError
 from harness.errors import UserError
 from harness.planning.plan import Plan
 from harness.rundir import RunDir
+from harness.studies.overrides import with_overrides
 from harness.studies.stages import plans_of, rows_of
-from harness.studies.sweep import load_sweep, with_overrides
+from harness.studies.sweep_file import load_sweep
 
 STEP = 4 * 32
 BASE = (

@@ -5,8 +5,11 @@ import pytest
 from harness.composition import run_config
 from harness.config import ConfigError
 from harness.errors import UserError
+from harness.studies.expansion import expand
+from harness.studies.overrides import with_overrides
 from harness.studies.stages import rows_of
-from harness.studies.sweep import Sweep, expand, load_sweep, with_overrides
+from harness.studies.sweep import Sweep
+from harness.studies.sweep_file import load_sweep
 
 
 @pytest.fixture
