@@ -14,6 +14,7 @@ from harness.interfaces.batch import Batch, Randomness, Sequences
 from harness.interfaces.method import Setting
 from harness.interfaces.tokenizer import decoder_start
 from harness.interfaces.visibility import Causal, Cross, Full, Padded, Prefix, SameDocument
+from harness.models.auxiliary import added
 from harness.models.cross_entropy import cross_entropy
 from harness.models.visibility import padded_behind
 
@@ -138,9 +139,7 @@ class Rewriting:
         )
         seen = visibility & Cross(sources_BS, batch.documents_BT)
         output = model.body(batch.inputs_BT, context=read.hidden_BTC, visibility=seen, **where)
-        for name, (total, count) in read.auxiliary.items():
-            before, of = output.auxiliary.get(name, (0.0, 0.0))
-            output.auxiliary[name] = (before + total, of + count)
+        output.auxiliary = added(read.auxiliary, output.auxiliary)
         return output
 
 

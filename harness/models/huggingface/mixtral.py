@@ -17,7 +17,7 @@ def _values(theirs: Mapping[str, Any]) -> dict[str, Any]:
         "expert": same["feedforward"],
         "experts": whole(theirs, "num_local_experts"),
         "top_k": whole(theirs, "num_experts_per_tok"),
-        "balance_loss": theirs.get("router_aux_loss_coef", 0.001),
+        "balance_loss": theirs.get("router_aux_loss_coef", 0.001) / _times(theirs),
     }
     return {
         **same,
@@ -37,8 +37,14 @@ def _config(ours: Any) -> dict[str, Any]:
         "sliding_window": ours.attention.window,
         "num_local_experts": mixture.experts,
         "num_experts_per_tok": mixture.top_k,
-        "router_aux_loss_coef": mixture.balance_loss,
+        "router_aux_loss_coef": round(mixture.balance_loss * ours.layers / mixture.top_k, 12),
     }
+
+
+def _times(theirs: Mapping[str, Any]) -> float:
+    """How many times as much ours weighs: layers add up, where theirs is a mean over them, and a token's experts share
+    what each of them counts for in theirs."""
+    return whole(theirs, "num_hidden_layers") / whole(theirs, "num_experts_per_tok")
 
 
 #: Theirs to ours, within an expert.

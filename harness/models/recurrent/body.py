@@ -15,11 +15,10 @@ from torch import nn
 
 from harness.interfaces.architecture import Output
 from harness.interfaces.visibility import Causal, Condition, NotBefore, SameDocument, Visibility
+from harness.models.auxiliary import Losses, added
 from harness.models.initialise import normal
 from harness.models.load import tell_real
 from harness.models.recurrent import RecurrentConfig
-
-Losses = dict[str, tuple[torch.Tensor, float]]
 
 
 def stretches(visibility: Visibility, places: int, offset: int, device: torch.device) -> torch.Tensor | None:
@@ -153,9 +152,7 @@ class Recurrent(nn.Module):
             hidden_BTC, after, losses = block(hidden_BTC, stretches_BT, before)
             if state is not None:
                 state.layers[layer] = after
-            for name, (value, count) in losses.items():
-                value_before, count_before = auxiliary.get(name, (0.0, 0.0))
-                auxiliary[name] = (value_before + value, count_before + count)
+            auxiliary = added(auxiliary, losses)
         if state is not None:
             state.places += places
         return Output(self.norm(hidden_BTC), state, auxiliary)

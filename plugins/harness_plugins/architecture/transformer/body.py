@@ -9,6 +9,7 @@ from torch import nn
 
 from harness.interfaces.architecture import Output
 from harness.interfaces.visibility import Causal, Condition, Visibility
+from harness.models.auxiliary import Losses, added
 from harness.models.initialise import normal
 from harness.models.load import tell_real
 from harness.models.model import Model
@@ -53,7 +54,7 @@ class Block(nn.Module):
 
     def forward(
         self, hidden_BTC: torch.Tensor, positions: Any, seen: Any, state: Any
-    ) -> tuple[torch.Tensor, Any, dict[str, tuple[torch.Tensor, float]]]:
+    ) -> tuple[torch.Tensor, Any, Losses]:
         """(hidden_BTC, state, auxiliary losses). seen: what `lower` made of the visibility."""
         given_BTC = self._given("attention", hidden_BTC)
         mixed_BTC, state = self.attention(given_BTC, positions, seen, state)
@@ -129,15 +130,13 @@ class Stack(nn.Module):
         hidden_BTC = self._embedded(hidden_BTC, positions, segments_BTC)
         prepared = self.position.prepare(positions)
 
-        auxiliary: dict[str, tuple[torch.Tensor, float]] = {}
+        auxiliary: Losses = {}
         for layer, block in enumerate(cast(list[Block], list(self.blocks))):
             before = state.layers[layer] if state is not None else None
             hidden_BTC, after, losses = block(hidden_BTC, prepared, block.lower(view, context_BSC), before)
             if state is not None:
                 state.layers[layer] = after
-            for name, (value, count) in losses.items():
-                value_before, count_before = auxiliary.get(name, (0.0, 0.0))
-                auxiliary[name] = (value_before + value, count_before + count)
+            auxiliary = added(auxiliary, losses)
         if state is not None:
             state.places += places
         return Output(self.norm(hidden_BTC), state, auxiliary)

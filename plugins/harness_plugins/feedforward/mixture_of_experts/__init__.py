@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from harness import hookimpl
 from harness.config import ConfigError, option, slot
@@ -18,8 +18,10 @@ class MixtureOfExpertsConfig(FeedforwardConfig):
     """A router gives each token to top_k of many experts, each a feedforward of its own width; none is dropped.
 
     As it stands, Mixtral's (softmax over the chosen, a balance loss). Switch: top_k=1 normalise=false. DeepSeek-V3:
-    score=sigmoid, scale, groups, shared, balance_loss=0 z_loss=0 bias_rate=0.001.
+    score=sigmoid, scale, groups, shared, balance_loss=0.0001 bias_rate=0.001.
     """
+
+    results_version: ClassVar[int] = 2  # 2: layers' losses add up
 
     defaults: list[Any] = field(
         default_factory=lambda: [
@@ -44,9 +46,12 @@ class MixtureOfExpertsConfig(FeedforwardConfig):
     top_groups: int | None = option(None, "groups that a token's experts come from; null: all", minimum=1)
     group_best: int = option(2, "a group is as good as the sum of so many of its best experts", minimum=1)
     balance_loss: float = option(
-        0.01, "weight of the balance loss (Fedus et al. 2022, equations 4–6), over each row; 0: none", minimum=0.0
+        0.01, "weight of the balance loss (Fedus et al. 2022, equations 4–6), over each row, in each layer; 0: none",
+        minimum=0.0,
+    )  # fmt: skip
+    z_loss: float = option(
+        0.0, "weight of the router's z-loss (Zoph et al. 2022, equation 5), in each layer; 0: none", minimum=0.0
     )
-    z_loss: float = option(0.0, "weight of the router's z-loss (Zoph et al. 2022, equation 5); 0: none", minimum=0.0)
     bias_rate: float = option(
         0.0, "how far a bias moves the choice to idle experts in a step (Wang et al. 2024); 0: no bias", minimum=0.0
     )

@@ -9,11 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from harness.models.auxiliary import Losses
 from harness.models.learners import Seen
 from harness_plugins.feedforward.mixture_of_experts import MixtureOfExpertsConfig
-
-#: Auxiliary losses: a weighted sum by name, with the count that it is divided by.
-Losses = dict[str, tuple[torch.Tensor, float]]
 
 
 class Router(nn.Module):
@@ -80,11 +78,8 @@ class Router(nn.Module):
             probability_BE = self._mean(scores_BTE / scores_BTE.sum(-1, keepdim=True))
             losses["balance"] = (config.balance_loss * (share_BE * probability_BE).sum(), float(rows))
         if config.z_loss:
-            squares_BT = logits_BTE.logsumexp(-1).square()
-            if self.real_BT is None:
-                losses["router_z"] = (config.z_loss * squares_BT.sum(), float(rows * places))
-            else:  # a mean over rows, since a micro-batch counts by its rows
-                losses["router_z"] = (config.z_loss * self._mean(squares_BT[..., None]).sum(), float(rows))
+            squares_BT1 = logits_BTE.logsumexp(-1, keepdim=True).square()  # a micro-batch counts by its rows
+            losses["router_z"] = (config.z_loss * self._mean(squares_BT1).sum(), float(rows))
         return losses
 
     def _lengths(self, places: int) -> Any:
