@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -39,15 +40,37 @@ class CurriculumConfig(Config):
     batch_size: list[list[float]] = option(
         [], "[[0.1, 2], …]: up to that share of the steps a step has so many sequences", neutral=[]
     )
+    easiest: list[list[float]] = option(
+        [], "[[0.2, 0.5], …]: up to that share of the steps sequences are drawn from that share of each source's that "
+        "is easiest, of the most frequent tokens (competence and word rarity of Platanios et al. 2019)", neutral=[],
+    )  # fmt: skip
+    sources: list[list[Any]] = option(
+        [], "[[0.4, {web: 9, code: 1}], …]: up to that share of the steps the sources of corpus=mix weigh so; one "
+        "that is not named is not drawn", neutral=[],
+    )  # fmt: skip
 
     def check(self) -> None:
-        for name in fields_of(CurriculumConfig):
-            stages = getattr(self, name)
-            if any(len(stage) != 2 or stage[1] < 1 or stage[1] != int(stage[1]) for stage in stages):
-                raise ConfigError(f"{name}={stages} are no stages: give pairs of a share and a whole number above 0.")
-            bounds = [0.0, *(share for share, _ in stages), 1.0]
-            if any(here >= then for here, then in pairwise(bounds)) and stages:
-                raise ConfigError(f"{name}={stages}: the shares rise, between 0 and 1.")
+        for name in ("sequence_length", "batch_size"):
+            self._check(name, lambda number: number >= 1 and number == int(number), "a whole number above 0")
+        self._check("easiest", lambda share: 0 < share < 1, "another share, below 1")
+        self._check("sources", _are_weights, "weights by source, none below 0, one of them above")
+        self.sources = [[share, {label: float(w) for label, w in weights.items()}] for share, weights in self.sources]
+        if any(here >= then for (_, here), (_, then) in pairwise(self.easiest)):
+            raise ConfigError(f"easiest={self.easiest}: what is drawn from grows from stage to stage.")
+
+    def _check(self, name: str, fits: Callable[[Any], bool], wanted: str) -> None:
+        stages = getattr(self, name)
+        if any(len(stage) != 2 or not isinstance(stage[0], (int, float)) or not fits(stage[1]) for stage in stages):
+            raise ConfigError(f"{name}={stages} are no stages: give pairs of a share and {wanted}.")
+        bounds = [0.0, *(share for share, _ in stages), 1.0]
+        if any(here >= then for here, then in pairwise(bounds)) and stages:
+            raise ConfigError(f"{name}={stages}: the shares rise, between 0 and 1.")
+
+
+def _are_weights(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not all(isinstance(weight, (int, float)) for weight in value.values()):
+        return False
+    return all(0 <= weight < float("inf") for weight in value.values()) and any(value.values())
 
 
 @dataclass(kw_only=True)
@@ -68,7 +91,7 @@ class DataConfig(Config):
         identity=False,
     )  # fmt: skip
     workers: int = option(0, "processes that prepare batches; 0: the training process", identity=False, minimum=0)
-    curriculum: CurriculumConfig = section(CurriculumConfig, "shorter sequences and smaller steps to begin with")
+    curriculum: CurriculumConfig = section(CurriculumConfig, "what a run begins with, in stages")
 
     def check(self) -> None:
         for _, length in self.curriculum.sequence_length:

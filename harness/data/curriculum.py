@@ -1,15 +1,17 @@
-"""Curricula: sequences that begin short and steps that begin small, in closed form.
+"""Curricula: sequences that begin short, steps that begin small, sources that change, easy before hard; in closed form.
 
-A run has stages; the last one is what `data` says without a curriculum. The order of the stream stays as it is: a stage
-of short sequences shows each of its places in pieces, and one of small batches takes fewer places in a step.
+A run has stages; the last one is what `data` and the corpus say without a curriculum. One of short sequences shows each
+place of the stream in pieces, one of small batches takes fewer places in a step; neither moves what stands at a place.
+What sources weigh and what is easy do, from the first place of a stage on.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,30 +24,38 @@ MANY = 10**9
 
 @dataclass(frozen=True)
 class Stage:
-    """The steps from `first` on, which take the stream's places from `place` on."""
+    """The steps from `first` on, which take the stream's places from `place` on. easiest: the share of each source's
+    sequences that is drawn from. sources: weights by name; None: the corpus' own."""
 
     first: int
     place: int
     batch_size: int
     sequence_length: int
+    easiest: float = 1.0
+    sources: Mapping[str, float] | None = None
 
 
 def stages(data: DataConfig, steps: int) -> list[Stage]:
     """Those of a run of so many steps, in order; what comes behind its last step belongs to the last. One that has no
     whole step is left out."""
-    plan = data.curriculum
-    lengths, sizes = _firsts(plan.sequence_length, steps), _firsts(plan.batch_size, steps)
+    last = {"batch_size": data.batch_size, "sequence_length": data.sequence_length, "easiest": 1.0, "sources": None}
+    told = {name: getattr(data.curriculum, name) for name in last}
+    ends = {name: [math.ceil(share * steps - 1e-9) for share, _ in of] for name, of in told.items()}
     found: list[Stage] = []
-    for first in sorted({0, *lengths, *sizes}):
-        size = [*plan.batch_size, (1, data.batch_size)][bisect.bisect_right(sizes, first)][1]
-        length = [*plan.sequence_length, (1, data.sequence_length)][bisect.bisect_right(lengths, first)][1]
-        found.append(Stage(first, places(found, first), int(size), int(length)))
+    for first in sorted({0}.union(*ends.values())):
+        now: dict[str, Any] = {
+            name: [*(value for _, value in of), last[name]][bisect.bisect_right(ends[name], first)]
+            for name, of in told.items()
+        }
+        sizes = int(now.pop("batch_size")), int(now.pop("sequence_length"))
+        found.append(Stage(first, places(found, first), *sizes, **now))
     return found
 
 
-def _firsts(changes: Sequence[Sequence[float]], steps: int) -> list[int]:
-    """The step that each stage ends before."""
-    return [math.ceil(share * steps - 1e-9) for share, _ in changes]
+def changes(stages: Sequence[Stage], name: str) -> list[tuple[int, Any]]:
+    """The places from which on a field of the stages has another value, and that; without stages, its neutral one."""
+    of = [(stage.place, getattr(stage, name)) for stage in stages] or [(0, getattr(Stage, name))]
+    return [here for number, here in enumerate(of) if not number or here[1] != of[number - 1][1]]
 
 
 def stage_of(stages: Sequence[Stage], step: int) -> Stage:

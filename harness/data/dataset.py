@@ -14,6 +14,7 @@ import numpy as np
 from harness.config import ConfigError
 from harness.data.cache import cached_folder, digest, made_by
 from harness.data.cells import Cut
+from harness.data.curriculum import Stage
 from harness.data.order import Permutation, quantise
 from harness.data.shards import Progress, Shards, Side, shards
 from harness.data.split import is_held_out
@@ -87,10 +88,11 @@ class Dataset:
     def sequence_length(self) -> int:
         return self.cut.length
 
-    def stream(self, seed: int) -> Stream:
-        """The endless training stream. Raises UserError where a source fills not one place."""
+    def stream(self, seed: int, stages: Sequence[Stage] = ()) -> Stream:
+        """The endless training stream; stages: of a run with a curriculum. Raises UserError where a source fills not
+        one place."""
         parts = [Part(s.source.name, s.shards.train, s.source.weight) for s in self.sources]
-        return Stream(parts, self.cut, seed)
+        return Stream(parts, self.cut, seed, stages)
 
     def validation(self, at_most: int) -> Sequences:
         """Held-out sequences in the sources' proportions, none twice, the same for every seed; the first ones of
@@ -139,9 +141,11 @@ class Dataset:
         """Training tokens of each source, each counted once."""
         return {s.source.name: s.shards.train.tokens for s in self.sources}
 
-    def epochs(self, tokens: int) -> dict[str, float]:
+    def epochs(self, tokens: int, stages: Sequence[Stage] = ()) -> dict[str, float]:
         """How often a budget of training tokens goes through each source."""
-        return {name: drawn / size for name, (drawn, size) in self._drawn(tokens).items()}
+        stream = self.stream(0, stages)
+        each = zip(stream.parts, self._drawn(stream, tokens), stream.sizes, strict=True)
+        return {part.name: drawn / size for part, drawn, size in each}
 
     def places(self, epochs: float) -> int:
         """Places of the stream after which every source has been gone through so often."""
@@ -149,20 +153,21 @@ class Dataset:
         lasts = [max(0, math.ceil(epochs * size) - 1) for size in stream.sizes]
         return max(stream.mixture.place_of(source, last) for source, last in enumerate(lasts)) + 1
 
-    def distinct(self, tokens: int) -> int:
+    def distinct(self, tokens: int, stages: Sequence[Stage] = ()) -> int:
         """Training tokens that a budget sees, repeats not counted."""
-        return sum(min(drawn, size) * self.place_tokens for drawn, size in self._drawn(tokens).values())
+        stream = self.stream(0, stages)
+        each = zip(stream.orders, self._drawn(stream, tokens), strict=True)
+        return sum(order.distinct(drawn) for order, drawn in each) * self.place_tokens
 
     @property
     def place_tokens(self) -> int:
         """Tokens that the model sees of one place."""
         return self.sequence_length * self.rows
 
-    def _drawn(self, tokens: int) -> dict[str, tuple[int, int]]:
-        """Of each source, the places that a budget draws and those that there are."""
-        stream = self.stream(0)
-        drawn = stream.mixture.counts_before(-(-tokens // self.place_tokens))
-        return {part.name: (int(n), size) for part, n, size in zip(stream.parts, drawn, stream.sizes, strict=True)}
+    def _drawn(self, stream: Stream, tokens: int) -> list[int]:
+        """The places of each source that a budget draws."""
+        drawn: list[int] = stream.mixture.counts_before(-(-tokens // self.place_tokens)).tolist()
+        return drawn
 
     @property
     def bytes_per_token(self) -> float:

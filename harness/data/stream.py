@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from harness.data.cells import Cut, too_few
-from harness.data.curriculum import pieces
-from harness.data.order import Mixture, Permutation, randomness
+from harness.data.curriculum import Stage, changes, pieces
+from harness.data.difficulty import easiest_first
+from harness.data.order import Mixtures, Order, randomness
 from harness.data.shards import Side
 from harness.interfaces.batch import PADDING, Randomness, Sequences
 
@@ -29,10 +31,10 @@ class Part:
 
 
 class Stream:
-    """What a mixture's sides are cut into, for ever: each source in a new order each epoch. Raises UserError where a
-    source fills not one place."""
+    """What a mixture's sides are cut into, for ever: each source in a new order each epoch. stages: of a curriculum,
+    which has shares of its own, or begins with what is easy. Raises UserError where a source fills not one place."""
 
-    def __init__(self, parts: Sequence[Part], cut: Cut, seed: int) -> None:
+    def __init__(self, parts: Sequence[Part], cut: Cut, seed: int, stages: Sequence[Stage] = ()) -> None:
         self.parts, self.length, self.seed = list(parts), cut.length, seed
         self.cells = [cut(part.side) for part in self.parts]
         #: Places that each source fills in one epoch.
@@ -40,19 +42,27 @@ class Stream:
         for part, size in zip(self.parts, self.sizes, strict=True):
             if not size:
                 raise too_few(part.name, part.side, cut)
-        self.mixture = Mixture([part.weight for part in self.parts])
+        own = {part.name: part.weight for part in self.parts}
+        mixed = [(place, own if of is None else of) for place, of in changes(stages, "sources")]
+        self.mixture = Mixtures([(place, [of.get(name, 0.0) for name in own]) for place, of in mixed])
+        shares = [(self.mixture.counts_before(place), share) for place, share in changes(stages, "easiest")]
+        #: Of each source what comes at each draw: a sequence, and where easy ones come first its rank among them.
+        self.orders = []
+        for s, (part, size) in enumerate(zip(self.parts, self.sizes, strict=True)):
+            pools = [(int(drawn_S[s]), math.ceil(share * size - 1e-9)) for drawn_S, share in shares]
+            self.orders.append(Order(f"{seed}/{part.name}", pools))
+        self._ranked = [easiest_first(cut, part.side) for part in self.parts] if len(shares) > 1 else []
         self.randomness = randomness(seed)
         self._block = functools.lru_cache(maxsize=4)(self._locate_block)
 
     def locate(self, places_N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each place its source, epoch and sequence, int64 each."""
         source, ordinal = self.mixture(places_N)
-        sizes = np.array(self.sizes)[source]
-        epoch, index = np.divmod(ordinal, sizes)
-        sequence = np.empty_like(index)
-        for s, e in sorted(set(zip(source.tolist(), epoch.tolist(), strict=True))):
-            here = (source == s) & (epoch == e)
-            sequence[here] = self._permutation(s, e)(index[here])
+        epoch, sequence = np.empty((2, len(places_N)), dtype=np.int64)
+        for s in np.unique(source).tolist():
+            here = source == s
+            epoch[here], found = self.orders[s](ordinal[here])
+            sequence[here] = self._ranked[s][found] if self._ranked else found
         return source, epoch, sequence
 
     def sequences(self, first_place: int, count: int) -> Sequences:
@@ -76,10 +86,11 @@ class Stream:
 
     def first_repeat(self) -> int:
         """The first place at which a source begins again: before it, no sequence comes twice."""
-        return min(self.mixture.place_of(source, size) for source, size in enumerate(self.sizes))
+        return min(self.mixture.place_of(source, order.first_repeat) for source, order in enumerate(self.orders))
 
-    def _permutation(self, source: int, epoch: int) -> Permutation:
-        return Permutation(self.sizes[source], f"{self.seed}/{self.parts[source].name}/{epoch}")
+    def all_shown(self) -> int:
+        """How many places show every sequence at least once."""
+        return 1 + max(self.mixture.place_of(source, order.all_came - 1) for source, order in enumerate(self.orders))
 
     def _at(self, first_place: int, count: int) -> np.ndarray:
         """Source and sequence at `count` places from the first on, int64, shape (2, count)."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from harness.data.curriculum import stages
 from harness.models.counting import Account, account, inference_memory
 from harness.models.memory import Step, TrainingMemory, training_memory
 from harness.planning.plan import ASSUMED_MFU, Plan, mean_flops, places_of, resolve, vocabulary_of
@@ -42,10 +43,10 @@ def seen(plan: Plan) -> dict[str, Any]:
     source. A run that only quantizes is scored on its corpus at most, and one that is too small to train on will do."""
     if plan.config.method is None:
         return {"unique_tokens": 0, "epochs": 0.0, "sources": {}}
-    data = plan.dataset()
-    epochs = data.epochs(plan.tokens)
+    data, staged = plan.dataset(), stages(plan.config.data, plan.steps)
+    epochs = data.epochs(plan.tokens, staged)
     sources = {name: {"unique_tokens": n, "epochs": epochs[name]} for name, n in data.unique_tokens.items()}
-    return {"unique_tokens": data.distinct(plan.tokens), "epochs": max(epochs.values()), "sources": sources}
+    return {"unique_tokens": data.distinct(plan.tokens, staged), "epochs": max(epochs.values()), "sources": sources}
 
 
 def machine_rate(config: RunConfig) -> tuple[float, str]:

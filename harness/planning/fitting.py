@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from harness.config import ConfigError
+from harness.errors import suggest
 from harness.interfaces.method import SEQUENCES
-from harness.schema import STARTS, RunConfig
+from harness.schema import STARTS, CurriculumConfig, RunConfig
 
 
 def leans_on(config: RunConfig, role: str) -> str | None:
@@ -98,8 +99,14 @@ def check_beside(
 def check_curriculum(config: RunConfig, chosen: str) -> None:
     """Whether a run can go through the stages of its curriculum. chosen: its method, in words."""
     curriculum, trainer = config.data.curriculum, config.trainer
-    if not curriculum.sequence_length and not curriculum.batch_size:
+    if curriculum == CurriculumConfig():
         return
+    known = [source.name for source in config.corpus.mixture()]
+    for name in {name for _, weights in curriculum.sources for name in weights}:
+        if name not in known:
+            raise ConfigError(
+                f"data.curriculum.sources has {name}, which is none of the corpus. {suggest(name, known)}"
+            )
     if curriculum.sequence_length and config.method.cut() != SEQUENCES:
         raise ConfigError(f"data.curriculum.sequence_length cuts rows into pieces, and {chosen} reads whole examples.")
     if config.parents.get("continue") or config.watch.patience is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -135,6 +136,9 @@ def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | No
         data = dataset(config, inherited=inherited)
         tokens = data.places(budget.epochs) * data.place_tokens
         steps = math.ceil(tokens / step_tokens)
+        if config.data.curriculum.sources:
+            steps = _steps_of_epochs(config, data, budget.epochs)
+            tokens = curriculum.tokens(config, steps, steps)
     else:
         tokens = budget.tokens or budget.tokens_per_parameter * model.total
         steps = budget.steps or math.ceil(tokens / step_tokens)
@@ -144,6 +148,17 @@ def _steps(config: RunConfig, model: Account, flops: float, inherited: Path | No
     if steps * step_tokens > MOST_TOKENS + step_tokens:
         raise ConfigError(f"The budget is {steps * step_tokens:.3g} tokens of this model: at most {MOST_TOKENS:.0e}.")
     return max(1, steps)
+
+
+def _steps_of_epochs(config: RunConfig, data: Dataset, epochs: float) -> int:
+    """The fewest steps that go through every source so often, where what they draw depends on how many they are."""
+
+    def are_enough(steps: int) -> bool:
+        tokens = curriculum.tokens(config, steps, steps)
+        return min(data.epochs(tokens, curriculum.stages(config.data, steps)).values()) >= epochs
+
+    possible = range(1, MOST_TOKENS)
+    return possible[bisect.bisect_left(possible, True, key=are_enough)]
 
 
 def _mean_step_tokens(config: RunConfig) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.data.curriculum import stages
 from harness.data.dataset import form_of
 from harness.files import checksum, read_json, write_json
 from harness.interfaces.analysis import Finding
@@ -114,7 +115,8 @@ def _compared(run: RunDir, budget: int, task: str, samples: dict[str, Path]) -> 
 
     config, inherited = as_carried_out(run)
     data = dataset(config, inherited=inherited)
-    stream = data.stream(config.with_seeds().seeds.data or 0)
+    staged = stages(config.data, run.manifest()["identity"]["steps"])
+    stream = data.stream(config.with_seeds().seeds.data or 0, staged)
     unigram, *models = baselines(seen(stream, budget // data.sequence_length), data.tokenizer)
     pairs = [name for name in sorted(samples) if name.startswith(PAIRS)]
     return {

@@ -129,9 +129,10 @@ def build_loop(
     if config.quantizer:
         config.quantizer.prepare(model)
     method = config.method.build(setting(job, told))
-    stream = job.dataset.stream(data)
+    staged = stages(config.data, job.steps)
+    stream = job.dataset.stream(data, staged)
     shared = (config.trainer.micro_batch, world.data_rank, world.data_size)
-    rows = Rows(config.data.batch_size, *shared, stages(config.data, job.steps))
+    rows = Rows(config.data.batch_size, *shared, staged)
 
     def batches(step: int) -> Iterable[list[Batch]]:
         return loader(stream, method, rows, step, config.data.workers, job.steps)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from harness.data.cache import cached_folder, digest
+from harness.data.curriculum import stages
 from harness.data.pairs import ANSWERS, answered
 from harness.data.stream import Stream
 from harness.files import CHECKSUMS, read_json
@@ -72,7 +73,7 @@ def reference(job: TrainingJob, parent: Parent, frozen: Callable[[], Any], progr
 
     frozen: the parent's model, asked for only then. Raises UserError where the cache cannot be written.
     """
-    stream = job.dataset.stream(job.seeds[1])
+    stream = job.dataset.stream(job.seeds[1], stages(job.config.data, job.steps))
     cells = _cells(job, stream)
     held_out = examined(job)
 
@@ -123,7 +124,7 @@ def _keys(sources_B: np.ndarray, numbers_B: np.ndarray) -> np.ndarray:
 def _cells(job: TrainingJob, stream: Stream) -> list[np.ndarray]:
     """Of each source the cells that stand at the places of the run, ascending: all of them where it goes through them
     once, or may leave steps out and go beyond its own."""
-    config, places = job.config, job.dataset.places(1.0)
+    config, places = job.config, stream.all_shown()
     may_leave_out = config.watch.on_spike != "record" or config.trainer.precision == "fp16"
     if not may_leave_out and "continue" not in job.parents:
         places = min(places, job.steps * config.data.batch_size)

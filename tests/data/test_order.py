@@ -1,12 +1,15 @@
 """Order: permutations without tables, mixtures in closed form, a generator for each place."""
 
+from collections import Counter
+from itertools import accumulate
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from harness.data.order import PERIOD, Mixture, Permutation, quantise, randomness
+from harness.data.order import PERIOD, Mixture, Mixtures, Order, Permutation, quantise, randomness
 
 weights = st.lists(st.floats(0.01, 1.0), min_size=1, max_size=6)
 
@@ -77,6 +80,83 @@ def test_a_mixture_is_evenly_spread(weights: list[float]) -> None:
     shares = mixture.counts_S / mixture.period
     for place in range(0, 2 * mixture.period, 7):
         assert np.abs(mixture.counts_before(place) - place * shares).max() <= 1 + len(weights) / 2
+
+
+@st.composite
+def changing_mixtures(draw) -> list[tuple[int, list[float]]]:
+    """Weights of three sources, some of them 0, and how long each is kept; in the last all are drawn."""
+    some = st.lists(st.sampled_from([0.0, 1.0, 3.0]), min_size=3, max_size=3).filter(any)
+    changes = draw(st.lists(st.tuples(st.integers(1, 40), some), max_size=4))
+    firsts = accumulate([length for length, _ in changes], initial=0)
+    return list(zip(firsts, [*(weights for _, weights in changes), [2.0, 1.0, 1.0]], strict=True))
+
+
+@given(changing_mixtures(), st.integers(0, 150))
+def test_changing_mixtures_are_one_after_the_other(changes: list[tuple[int, list[float]]], start: int) -> None:
+    """Against the mixtures' own beginnings, put one behind the other and counted."""
+    ends = [first for first, _ in changes[1:]] + [400]
+    one_by_one = [Mixture(w)(np.arange(end - first))[0] for (first, w), end in zip(changes, ends, strict=True)]
+    expected, before = np.concatenate(one_by_one).tolist(), Counter()
+    mixtures = Mixtures(changes)
+    source, ordinal = mixtures(np.arange(400))
+    assert source.tolist() == expected
+    for place, (s, o) in enumerate(zip(source.tolist(), ordinal.tolist(), strict=True)):
+        assert mixtures.counts_before(place).tolist() == [before[number] for number in range(3)]
+        assert o == before[s]
+        assert mixtures.place_of(s, o) == place
+        before[s] += 1
+    later = mixtures(np.arange(start, start + 50))
+    assert [part.tolist() for part in later] == [
+        source[start : start + 50].tolist(),
+        ordinal[start : start + 50].tolist(),
+    ]
+
+
+@st.composite
+def growing_pools(draw) -> list[tuple[int, int]]:
+    """First draw and size of each; some are used up before they grow, some are left after no draw at all."""
+    sizes = sorted(draw(st.lists(st.integers(1, 30), min_size=1, max_size=5)))
+    firsts = accumulate(draw(st.lists(st.integers(0, 40), min_size=len(sizes) - 1, max_size=len(sizes) - 1)), initial=0)
+    return list(zip(firsts, sizes, strict=True))
+
+
+@given(growing_pools(), st.text(max_size=3))
+def test_an_order_draws_what_is_left_and_begins_again_where_nothing_is(pools: list[tuple[int, int]], key: str) -> None:
+    """Against a bag that is emptied: what a pool grows by is put in, and an empty bag is filled again."""
+    order, count = Order(key, pools), 150
+    epoch, found = order(np.arange(count))
+    size = dict(pools)[0]
+    bag, passes, shown = set(range(size)), 0, set()
+    repeats, complete = [], None
+    for draw, (e, thing) in enumerate(zip(epoch.tolist(), found.tolist(), strict=True)):
+        grown = max([size, *(m for first, m in pools if first <= draw)])
+        bag |= set(range(size, grown))
+        size = grown
+        if not bag:
+            bag, passes = set(range(size)), passes + 1
+        assert e == passes
+        bag.remove(thing)
+        repeats += [draw] if thing in shown else []
+        assert order.distinct(draw) == len(shown)
+        shown.add(thing)
+        complete = complete if complete is not None or len(shown) < pools[-1][1] else draw + 1
+    assert not repeats or order.first_repeat == repeats[0]
+    assert complete is None or complete <= order.all_came
+    assert count < order.all_came or complete is not None
+
+
+@given(growing_pools(), st.lists(st.integers(0, 10**6), min_size=1, max_size=5))
+def test_any_draw_of_an_order_is_found_without_the_others(pools: list[tuple[int, int]], draws: list[int]) -> None:
+    order = Order("key", pools)
+    together = np.stack(order(np.array(draws)))
+    assert together.T.tolist() == [[int(x[0]) for x in order(np.array([draw]))] for draw in draws]
+
+
+def test_all_that_is_left_is_equally_likely_to_come() -> None:
+    """Two things and, after one draw, two more: χ² over the 12 orders in which they can come, at one in a million."""
+    seen = Counter(tuple(Order(str(key), [(0, 2), (1, 4)])(np.arange(4))[1].tolist()) for key in range(3000))
+    assert len(seen) == 12
+    assert sum((n - 250) ** 2 / 250 for n in seen.values()) < chi2.ppf(1 - 1e-6, 11)
 
 
 @given(weights)

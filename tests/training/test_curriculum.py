@@ -11,7 +11,7 @@ from small_runs import config, job, run_dir, trained
 from harness.rundir import RunDir
 
 STEPS = 10
-CURRICULUM = {"sequence_length": [[0.3, 4], [0.6, 8]], "batch_size": [[0.4, 1], [0.6, 2]]}
+CURRICULUM = {"sequence_length": [[0.3, 4], [0.6, 8]], "batch_size": [[0.4, 1], [0.6, 2]], "easiest": [[0.5, 0.3]]}
 EVERY_STEP = {"checkpoints": STEPS, "keep": STEPS, "log_every": 1}
 
 
