@@ -135,6 +135,9 @@ class ArchitectureConfig(PluginConfig):
 
     #: The kinds of condition its attention can do; a method that asks for another is refused at compose time.
     visibilities: ClassVar[frozenset[type[Condition]]] = frozenset({Causal, Full})
+    #: Optional distributions whose kernels stand in for PyTorch's on a GPU, where a run neither is deterministic nor
+    #: asks for float32: their versions are then part of the numerics fingerprint.
+    kernels: ClassVar[tuple[str, ...]] = ()
     vocabulary: int | None = option(None, "tokens in the embedding table; null: the tokenizer's", minimum=1)
 
     def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:

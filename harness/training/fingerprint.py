@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from harness.schema import RunConfig
@@ -15,7 +15,7 @@ PACKAGES = ("lightning", "numpy", "tokenizers")
 #: Environment variables that choose other kernels.
 KERNELS = (
     "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "NVIDIA_TF32_OVERRIDE",
-    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TRITON_F32_DEFAULT",
 )  # fmt: skip
 
 
@@ -31,6 +31,8 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
     rows = config.data.batch_size // replicas
     more = [name for plugin in (config.adapter, config.quantizer) if plugin for name in plugin.packages]
     gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
+    if gpu and trainer.precision != "fp32" and not trainer.deterministic:
+        more += [name for name in config.architecture.kernels if _installed(name)]
     return {
         **(_gpu() if gpu else _cpu()),
         "machine": platform.machine(),
@@ -49,6 +51,13 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
         "logits_chunk": getattr(config.method, "logits_chunk", None) or "all",
         "deterministic": trainer.deterministic,
     }
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
 
 
 def _gpu() -> dict[str, Any]:

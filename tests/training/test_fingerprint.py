@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -80,3 +81,32 @@ def test_a_run_that_goes_on_under_another_fingerprint_says_so() -> None:
     mixed = followed(one, four)
     assert mixed == {"threads": "1, then 4", "torch": "2.13.0"} == followed(mixed, four)
     assert followed(mixed, one)["threads"] == "1, then 4, then 1"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"precision": "bf16", "deterministic": False}, True),
+        ({"precision": "fp32", "deterministic": False}, False),
+        ({"precision": "bf16", "deterministic": True}, False),
+    ],
+)
+def test_a_library_whose_kernels_compute_on_a_gpu_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], named: bool
+) -> None:
+    def version(name: str) -> str:
+        if name == "triton":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("harness.training.fingerprint._gpu", dict)
+    monkeypatch.setattr("harness.training.fingerprint.version", version)
+    config = run_config({"name": "text", "path": "texts"})
+    mamba2 = {"name": "mamba2", "norm": "rmsnorm", "head": "language_model"}
+    architecture = plugin_config("architecture", mamba2, "architecture")
+    method = plugin_config("objective", {"name": "clm"}, "method")
+    trainer = TrainerConfig(**change)
+    found = fingerprint(dataclasses.replace(config, method=method, architecture=architecture, trainer=trainer))
+    assert ("fla-core" in found) == named
+    assert "triton" not in found  # not installed

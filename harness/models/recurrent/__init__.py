@@ -16,6 +16,9 @@ from harness.interfaces.visibility import Causal, Condition, NotBefore, SameDocu
 if TYPE_CHECKING:
     from torch import nn
 
+#: The distributions of the kernels in `harness.models.recurrent.kernels`.
+KERNELS = ("fla-core", "triton")
+
 
 @dataclass(kw_only=True)
 class RecurrentConfig(ArchitectureConfig):

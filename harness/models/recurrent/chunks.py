@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 import torch.nn.functional as F
 
+from harness.models.recurrent import kernels
+
 
 def recurrence(
     queries_BTGK: torch.Tensor,
@@ -23,8 +25,11 @@ def recurrence(
 
     Groups of H/G heads share queries and keys. log_decay, at most 0: one number for a head (D is 1) or one for each
     channel of its keys (D is K). S is nothing where a stretch begins. Within a chunk every two places are compared,
-    and from chunk to chunk S is handed on, so that time is linear in T and no exponential is of more than 0.
+    and from chunk to chunk S is handed on, so that time is linear in T and no exponential is of more than 0. Where
+    `kernels` may, they compute it in chunks of their own.
     """
+    if kernels.may_stand_in(queries_BTGK):
+        return kernels.recurrence(queries_BTGK, keys_BTGK, values_BTHV, log_decay_BTHD, stretches_BT, state_BHKV)
     whole, groups = torch.promote_types(values_BTHV.dtype, torch.float32), queries_BTGK.shape[2]
     rows, places, heads, width = values_BTHV.shape
     chunk = min(chunk, places)

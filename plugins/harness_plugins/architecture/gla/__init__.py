@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from harness import hookimpl
 from harness.config import ConfigError, option, slot
 from harness.interfaces.architecture import PartCount
-from harness.models.recurrent import RecurrentConfig, recurrence_flops
+from harness.models.recurrent import KERNELS, RecurrentConfig, recurrence_flops
 
 HARNESS_INTERFACE = 1
 
@@ -18,6 +18,8 @@ HARNESS_INTERFACE = 1
 @dataclass(kw_only=True)
 class GLAConfig(RecurrentConfig):
     """As it stands, a small one of the paper's (section 4.4): each layer has a mixer and a feedforward."""
+
+    kernels: ClassVar[tuple[str, ...]] = KERNELS
 
     defaults: list[Any] = field(
         default_factory=lambda: [

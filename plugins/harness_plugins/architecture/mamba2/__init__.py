@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from harness import hookimpl
 from harness.config import ConfigError, option
 from harness.interfaces.architecture import PartCount
-from harness.models.recurrent import RecurrentConfig, recurrence_flops
+from harness.models.recurrent import KERNELS, RecurrentConfig, recurrence_flops
 
 HARNESS_INTERFACE = 1
 
@@ -17,6 +17,8 @@ HARNESS_INTERFACE = 1
 @dataclass(kw_only=True)
 class Mamba2Config(RecurrentConfig):
     """As it stands, a small one. Layers have a mixer and no feedforward."""
+
+    kernels: ClassVar[tuple[str, ...]] = KERNELS
 
     defaults: list[Any] = field(
         default_factory=lambda: ["_self_", {"norm": "rmsnorm"}, {"head": "language_model"}],
