@@ -5,6 +5,8 @@ pytest.
 """
 
 from harness.testing.adapter import AdapterKit
+from harness.testing.alignment import AlignmentKit
+from harness.testing.analysis import AnalysisKit
 from harness.testing.corpus import CorpusKit
 from harness.testing.kits import (
     ArchitectureKit,
@@ -15,6 +17,7 @@ from harness.testing.kits import (
     ObjectiveKit,
     PositionKit,
 )
+from harness.testing.likelihood import LikelihoodKit
 from harness.testing.optimizer import OptimizerKit, ScheduleKit
 from harness.testing.quantizer import QuantizerKit
 from harness.testing.reward import RewardKit
@@ -25,11 +28,14 @@ from harness.testing.tracker import TrackerKit
 
 __all__ = [
     "AdapterKit",
+    "AlignmentKit",
+    "AnalysisKit",
     "ArchitectureKit",
     "AttentionKit",
     "CorpusKit",
     "FeedforwardKit",
     "HeadKit",
+    "LikelihoodKit",
     "NormKit",
     "ObjectiveKit",
     "OptimizerKit",

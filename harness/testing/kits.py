@@ -31,6 +31,7 @@ from harness.testing.objective import (
     weighted_mean,
 )
 from harness.testing.pairing import Pairing, scores_otherwise
+from harness.testing.scored import is_scored_untrained
 from harness.testing.sees import Limit
 
 
@@ -212,6 +213,10 @@ class ObjectiveKit:
     def test_the_scorer_agrees_with_the_loss(self) -> None:
         """None where a model is not scored by what its objective's loss is made of."""
         sound(scores_otherwise(Pairing(self.config, self.architecture(), across=True)))
+
+    def test_it_trains_what_it_is_scored_by(self) -> None:
+        """None where no batch shows a text as the likelihood does."""
+        sound(is_scored_untrained(Pairing(self.config, self.architecture(), across=True)))
 
     def test_it_asks_for_what_it_says(self) -> None:
         model = self.model()

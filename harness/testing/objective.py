@@ -120,11 +120,22 @@ def _parts(rows: Sequences) -> list[Sequences]:
     return [rows.rows(slice(start, start + 3)) for start in range(0, len(rows.places_B), 3)]
 
 
+def made(method: Method, model: Model, rows: Sequences) -> Batch:
+    """The batch that is learned from: as it is prepared, or as `collect` makes it of the policy."""
+    batch = method.prepare(rows, keyed)
+    if not hasattr(method, "collect"):
+        return batch
+    generators = [torch.Generator().manual_seed(place) for place in batch.places_B.tolist()]
+    with torch.no_grad():
+        collected: Batch = method.collect(model, batch, generators)
+    return collected
+
+
 def adds_up_wrongly(method: Method, model: Model, rows: Sequences) -> str | None:
     """Whether terms and counts of micro-batches add up to those of the whole batch. Terms that `counts` does not name
     are means, and are left out."""
-    whole = method.prepare(rows, keyed)
-    parts = [method.prepare(part, keyed) for part in _parts(rows)]
+    whole = made(method, model, rows)
+    parts = [made(method, model, part) for part in _parts(rows)]
     counts, losses = method.counts(whole), _losses(method, model, whole)
     for name, count in counts.items():
         if not math.isfinite(count) or count <= 0:

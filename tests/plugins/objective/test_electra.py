@@ -20,6 +20,7 @@ from harness.scoring.encoder import Encoder
 from harness.scoring.model import LanguageModel
 from harness.testing import HeadKit, ObjectiveKit
 from harness.testing.objective import Letters, keyed, sequences, setting
+from harness.testing.pairing import Pairing, scorer
 from harness.testing.parts import in_transformer
 
 ELECTRA = plugin_config("objective", "electra", "objective")
@@ -115,8 +116,19 @@ def test_flops_are_two_passes_of_the_body_and_one_of_each_head(transformer, tmp_
 
 class TestElectra(ObjectiveKit):
     config = plugin_config("objective", {"name": "electra", "rate": 0.3}, "objective")
-    # It is scored by what the discriminator says of a text, whose loss is of one that a generator wrote.
-    test_the_scorer_agrees_with_the_loss = None
+    test_it_trains_what_it_is_scored_by = None  # the discriminator learns of texts that a generator wrote
+
+    @torch.no_grad()
+    def test_the_scorer_agrees_with_the_loss(self):
+        """It is scored by what the discriminator says of a text: where nothing is hidden, and so nothing replaced, that
+        is its loss."""
+        pairing = Pairing(self.config, self.architecture(), across=True)
+        rows = sequences(self.config, rows=1)
+        batch = pairing.method.prepare(rows, keyed)
+        batch.weights_BT.zero_()
+        text = rows.tokens_BS[0, :-1].tolist()
+        ((score, _),) = scorer(pairing)._loglikelihood_tokens([(None, [Letters.end], text)])
+        assert score == pytest.approx(-float(pairing.losses(batch)["discriminator"]), rel=1e-5)
 
     def architecture(self):
         return in_transformer(position="none", head="replaced_token")

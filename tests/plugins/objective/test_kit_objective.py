@@ -38,8 +38,20 @@ class TestPrefix(ObjectiveKit):
     config = plugin_config("objective", "prefix", "objective")
 
 
+class TestPrefixOfAnEncoderDecoder(TestPrefix):
+    test_it_asks_for_what_it_says = None  # its decoder is causal, as every body can be that can see a prefix
+
+    def architecture(self):
+        return in_transformer(name="encoder_decoder", position="none")
+
+
 class TestSpan(ObjectiveKit):
     config = plugin_config("objective", "span", "objective")
+
+
+class TestSpanOfAnEncoderDecoder(TestSpan):
+    def architecture(self):
+        return in_transformer(name="encoder_decoder", position="none")
 
 
 class TestMtp(ObjectiveKit):
