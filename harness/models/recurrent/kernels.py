@@ -24,7 +24,7 @@ def may_stand_in(x: torch.Tensor) -> bool:
     return x.dtype in (torch.bfloat16, torch.float16) or torch.is_autocast_enabled(x.device.type)
 
 
-@torch.compiler.disable
+@torch.compiler.disable(reason="how many stretches there are is known only then")  # type: ignore[untyped-decorator]
 def recurrence(
     queries_BTGK: torch.Tensor,
     keys_BTGK: torch.Tensor,
