@@ -11,8 +11,9 @@ from typing import Any
 from harness import hookimpl
 from harness.config import ConfigError, option, plugin_config, slot, to_mapping
 from harness.errors import suggest
-from harness.interfaces.architecture import Activations, ArchitectureConfig, LayerActivations, PartCount
+from harness.interfaces.architecture import Activations, ArchitectureConfig, PartCount
 from harness.interfaces.visibility import Condition
+from harness_plugins.architecture.transformer import account
 
 HARNESS_INTERFACE = 1
 
@@ -232,47 +233,11 @@ class TransformerConfig(ArchitectureConfig):
 
     def counts(self, vocabulary: int, sequence_length: int) -> list[PartCount] | None:
         try:
-            return self._counts(vocabulary, sequence_length)
+            return account.counts(self, vocabulary, sequence_length)
         except NotImplementedError:  # a part that has no closed forms
             return None
 
-    def _counts(self, vocabulary: int, sequence_length: int) -> list[PartCount]:
-        width = self.width
-        table = vocabulary * width
-        positions = self.position.parameters(width, self.attention.heads)
-        parts = [PartCount("embedding.tokens", table, 0, table, embedding=True)]
-        if positions:
-            parts.append(PartCount("embedding.positions", positions, 0, positions, embedding=True))
-        normed = self.position.norm_parameters(width)
-        if normed:
-            parts.append(PartCount("embedding.positions_norm", normed, 0, normed))
-        if self.segments:
-            table = self.segments * width
-            parts.append(PartCount("embedding.segments", table, 0, table, embedding=True))
-        norm = self.norm.parameters(width)
-        if self.embedding_norm:
-            parts.append(PartCount("embedding.norm", norm, 0, norm))
-        for name, (block, layers) in self._distinct_blocks().items():
-            attention, feedforward = block.attention, block.feedforward
-            size, norms = layers * attention.parameters(width), layers * self.norms * block.norm.parameters(width)
-            flops = attention.flops(width, sequence_length)
-            flops += attention.position_flops(self.position, width, sequence_length)
-            parts += [
-                PartCount(f"{name}.attention", size, layers * flops, size),
-                PartCount(
-                    f"{name}.feedforward",
-                    layers * feedforward.parameters(width),
-                    layers * feedforward.flops(width),
-                    layers * feedforward.active(width),
-                ),
-                PartCount(f"{name}.norms", norms, 0, norms),
-            ]
-        if self.ends_normed:
-            parts.append(PartCount("norm", norm, 0, norm))
-        own = self.head.parameters(width, vocabulary)
-        return [*parts, PartCount("head", own, self.head.flops(width, vocabulary), own)]
-
-    def _distinct_blocks(self) -> dict[str, tuple[TransformerConfig, int]]:
+    def distinct_blocks(self) -> dict[str, tuple[TransformerConfig, int]]:
         """Each block by the name of its line in the account, and how many layers are made of it."""
         if not self.pattern:
             return {"blocks": (self, self.layers)}
@@ -281,30 +246,9 @@ class TransformerConfig(ArchitectureConfig):
 
     def activations(self, sequence_length: int) -> Activations | None:
         try:
-            layers = [block._layer_activations(sequence_length) for block in self.layer_blocks()]
+            return account.activations(self, sequence_length)
         except NotImplementedError:
             return None
-        last = (self.ends_normed + self.embedding_norm) * self.norm.activations(self.width)
-        mask = self.attention.heads * sequence_length if self.position.biased else 0
-        return Activations(self.width, layers, last + self.width, self.head.activations(), mask)
-
-    def _layer_activations(self, sequence_length: int) -> LayerActivations:
-        """The way back is widest in the feedforward, where gradients stand beside all but one of its products."""
-        width, attention, feedforward = self.width, self.attention, self.feedforward
-        scores = attention.scores(sequence_length)
-        if self.position.biased and self.position.parameters(width, attention.heads):
-            scores = attention.heads * sequence_length  # from above: on CPU no fused kernel takes a bias that learns
-        computed = attention.activations(width, sequence_length) + feedforward.activations(width)
-        positions = attention.position_products(self.position)
-        return LayerActivations(
-            stream=self.norms * self.norm.activations(width)
-            - (width if self.parallel == "two_norms" else 0)
-            + attention.float32(width, sequence_length),
-            computed=computed - (width if self.parallel == "one_norm" else 0),
-            products=attention.products(width) + positions + feedforward.products(width),
-            gradients=feedforward.products(width) + 2 * positions,  # of them, and of what is rearranged for them
-            scores=scores,
-        )
 
     def tensor_parallel(self) -> int | None:
         if self.position.biased:

@@ -1,36 +1,27 @@
 """Gated linear units (Shazeer 2020, “GLU variants improve Transformer”): SwiGLU, GeGLU, ReGLU."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from harness import hookimpl
 from harness.config import option
-from harness.interfaces.parts import ACTIVATIONS, FeedforwardConfig
+from harness.interfaces.parts import ACTIVATIONS
+from harness_plugins.feedforward.mlp import MLPConfig
 
 HARNESS_INTERFACE = 1
 
 
 @dataclass(kw_only=True)
-class GatedConfig(FeedforwardConfig):
+class GatedConfig(MLPConfig):
     activation: str = option(
         "silu",
         "of the gate; silu: SwiGLU; gelu or gelu_tanh: GeGLU; relu: ReGLU",
         choices=ACTIVATIONS,
     )
-    hidden: int | None = option(None, "channels of the hidden layer; null: multiple × width", minimum=1)
     multiple: float = option(
         8 / 3, "channels of the hidden layer, in widths; 8/3 costs what an mlp of 4 does", minimum=0.0
     )
     rounding: int = option(8, "the hidden layer is rounded up to a multiple of so many channels", minimum=1)
-    bias: bool = option(False, "whether the projections have biases")
-
-    def hidden_width(self, width: int) -> int:
-        return self.hidden or math.ceil(max(1, int(self.multiple * width)) / self.rounding) * self.rounding
-
-    def computes(self, width: int) -> dict[str, Any]:
-        resolved = {"hidden": self.hidden_width(width), "multiple": None, "rounding": None}
-        return {**super().computes(width), **resolved}
 
     def parameters(self, width: int) -> int:
         hidden = self.hidden_width(width)
@@ -46,9 +37,6 @@ class GatedConfig(FeedforwardConfig):
     def products(self, width: int) -> int:
         """Gate and up, and the result."""
         return width + 2 * self.hidden_width(width)
-
-    def divisible(self, width: int) -> int:
-        return self.hidden_width(width)
 
     def build(self, width: int) -> Any:
         from harness_plugins.feedforward.gated.module import Gated

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from harness.data.stream import positions_within
+from harness.interfaces.architecture import Output
 from harness.interfaces.batch import Batch, Randomness, Sequences
 from harness.interfaces.visibility import Causal, SameDocument, Visibility
 from harness.models.cross_entropy import cross_entropy
@@ -42,11 +43,17 @@ class CausalLanguageModelling:
         return {self.name: float(batch.weights_BT.sum())}
 
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
-        visibility = Visibility((Causal(),))
-        if batch.documents_BT is not None:
-            visibility = visibility & SameDocument(batch.documents_BT)
-        output = model.body(batch.inputs_BT, positions_BT=batch.positions_BT, visibility=visibility)
+        output = seen(model, batch)
         head = model.heads["language_model"]
         nats = cross_entropy(head, output.hidden_BTC, batch.targets_BT, batch.weights_BT, self.logits_chunk)
         auxiliary = {name: total / count for name, (total, count) in output.auxiliary.items()}
         return {self.name: nats, **auxiliary}
+
+
+def seen(model: Any, batch: Batch) -> Output:
+    """What the body makes of the inputs: each place of those before it, in its own document where they stand apart."""
+    visibility = Visibility((Causal(),))
+    if batch.documents_BT is not None:
+        visibility = visibility & SameDocument(batch.documents_BT)
+    output: Output = model.body(batch.inputs_BT, positions_BT=batch.positions_BT, visibility=visibility)
+    return output

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 
 from harness.interfaces.batch import Batch
 from harness.interfaces.method import Setting
-from harness.interfaces.visibility import Causal, SameDocument, Visibility
 from harness.models.cross_entropy import summed
-from harness_plugins.objective.clm.clm import CausalLanguageModelling
+from harness_plugins.objective.clm.clm import CausalLanguageModelling, seen
 
 if TYPE_CHECKING:
     from harness_plugins.objective.distill import DistillConfig
@@ -42,13 +41,9 @@ class Distillation(CausalLanguageModelling):
 
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
         """The loss, and what is told: clm, nats of the text's tokens, and divergence, T² KL, in nats."""
-        visibility = Visibility((Causal(),))
-        if batch.documents_BT is not None:
-            visibility = visibility & SameDocument(batch.documents_BT)
-        seen: dict[str, Any] = {"positions_BT": batch.positions_BT, "visibility": visibility}
         with torch.no_grad():
-            taught_BTC = self.teacher.body(batch.inputs_BT, **seen).hidden_BTC
-        output = model.body(batch.inputs_BT, **seen)
+            taught_BTC = seen(self.teacher, batch).hidden_BTC
+        output = seen(model, batch)
         columns = [taught_BTC.flatten(0, 1), batch.targets_BT.flatten(), batch.weights_BT.flatten()]
         head, hidden_NC = model.heads["language_model"], output.hidden_BTC.flatten(0, 1)
         loss, clm, divergence = summed(self._sums, head, hidden_NC, columns, self.logits_chunk)

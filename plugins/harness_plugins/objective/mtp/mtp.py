@@ -6,11 +6,9 @@ from typing import Any
 
 import torch
 
-from harness.interfaces.architecture import Output
 from harness.interfaces.batch import Batch
-from harness.interfaces.visibility import Causal, SameDocument, Visibility
 from harness.models.cross_entropy import cross_entropy
-from harness_plugins.objective.clm.clm import CausalLanguageModelling
+from harness_plugins.objective.clm.clm import CausalLanguageModelling, seen
 
 
 class SeveralTokensAhead(CausalLanguageModelling):
@@ -26,7 +24,7 @@ class SeveralTokensAhead(CausalLanguageModelling):
         return {"mtp": float(batch.weights_BT.sum()), "clm": float(batch.weights_BT.sum())}
 
     def losses(self, model: Any, batch: Batch) -> dict[str, torch.Tensor]:
-        output = self._seen(model, batch)
+        output = seen(model, batch)
         nats = self._nats(model, batch, output.hidden_BTC)
         places = batch.targets_BT.shape[1]
         total = torch.stack([own * (places / (places - k)) for k, own in enumerate(nats)]).sum()
@@ -35,15 +33,8 @@ class SeveralTokensAhead(CausalLanguageModelling):
 
     def measures(self, model: Any, batch: Batch) -> dict[str, tuple[float, float]]:
         """The loss of each offset by itself."""
-        nats = self._nats(model, batch, self._seen(model, batch).hidden_BTC)
+        nats = self._nats(model, batch, seen(model, batch).hidden_BTC)
         return {f"clm_offset_{k + 1}": (float(own), float(batch.weights_BT[:, k:].sum())) for k, own in enumerate(nats)}
-
-    def _seen(self, model: Any, batch: Batch) -> Output:
-        visibility = Visibility((Causal(),))
-        if batch.documents_BT is not None:
-            visibility = visibility & SameDocument(batch.documents_BT)
-        output: Output = model.body(batch.inputs_BT, positions_BT=batch.positions_BT, visibility=visibility)
-        return output
 
     def _nats(self, model: Any, batch: Batch, hidden_BTC: torch.Tensor) -> list[torch.Tensor]:
         """By offset, the sum over the places that have a token there."""
