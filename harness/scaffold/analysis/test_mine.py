@@ -1,11 +1,22 @@
-"""It finds what is there, and says where it cannot tell."""
+"""It keeps what its kind promises, finds what is there, and says where it cannot tell."""
+
+from collections.abc import Sequence
 
 import pytest
 
 from harness.interfaces.analysis import Point
 from harness.scaffold.analysis import MineConfig
+from harness.testing import AnalysisKit
+from harness.testing.analysis import ladder
 
 ANALYSIS = MineConfig(name="mine")
+
+
+class TestMine(AnalysisKit):
+    config = ANALYSIS
+
+    def points(self) -> Sequence[Point]:
+        return [*ladder("one"), *ladder("other", above=0.1)]
 
 
 def points(condition: str, *losses: float, N: float = 1e6) -> list[Point]:

@@ -133,6 +133,9 @@ def test_at_temperature_one_it_is_the_cross_entropy_with_soft_targets(transforme
 class TestDistill(ObjectiveKit):
     config = plugin_config("objective", "distill", "objective")
 
+    def recovered(self, batch, row):
+        return [*batch.inputs_BT[row].tolist(), int(batch.targets_BT[row, -1])]
+
     def method(self, across=True):
         own = setting(self.config, self.tokenizer(), across)
         teacher = stirred(in_transformer(position="none"), vocabulary=Letters.size)

@@ -2,14 +2,31 @@
 
 from harness.config import plugin_config
 from harness.testing import ObjectiveKit
+from harness.testing.objective import Letters
 from harness.testing.parts import in_transformer
+
+
+def one_after_the_other(batch, row):
+    return [*batch.inputs_BT[row].tolist(), int(batch.targets_BT[row, -1])]
+
+
+def what_is_hidden_put_back(batch, row):
+    return batch.inputs_BT[row].where(batch.weights_BT[row] == 0, batch.targets_BT[row]).tolist()
+
+
+def read_and_written(batch, row):
+    """Without padding. A decoder reads up to the first place that is learned."""
+    written = batch.targets_BT[row][batch.weights_BT[row] > 0].tolist()
+    if "source_BS" in batch.extra:
+        return batch.extra["source_BS"][row][batch.extra["sources_BS"][row] >= 0].tolist(), written
+    return batch.inputs_BT[row, : int(batch.weights_BT[row].argmax()) + 1].tolist(), written
 
 
 class TestClm(ObjectiveKit):
     config = plugin_config("objective", "clm", "objective")
 
     def recovered(self, batch, row):
-        return [*batch.inputs_BT[row].tolist(), int(batch.targets_BT[row, -1])]
+        return one_after_the_other(batch, row)
 
 
 class TestMlm(ObjectiveKit):
@@ -19,23 +36,33 @@ class TestMlm(ObjectiveKit):
         return 0.3
 
     def recovered(self, batch, row):
-        return batch.inputs_BT[row].where(batch.weights_BT[row] == 0, batch.targets_BT[row]).tolist()
+        return what_is_hidden_put_back(batch, row)
 
 
 class TestMlmOfWords(ObjectiveKit):
     config = plugin_config("objective", {"name": "mlm", "whole_words": True}, "objective")
 
+    def recovered(self, batch, row):
+        return what_is_hidden_put_back(batch, row)
+
 
 class TestSft(ObjectiveKit):
     config = plugin_config("objective", "sft", "objective")
 
+    def recovered(self, batch, row):
+        return one_after_the_other(batch, row)
 
-class TestSftUnpacked(ObjectiveKit):
+
+class TestSftUnpacked(TestSft):
     config = plugin_config("objective", {"name": "sft", "packing": False}, "objective")
 
 
 class TestPrefix(ObjectiveKit):
     config = plugin_config("objective", "prefix", "objective")
+
+    def recovered(self, batch, row):
+        read, written = read_and_written(batch, row)
+        return [*read, *written]
 
 
 class TestPrefixOfAnEncoderDecoder(TestPrefix):
@@ -48,6 +75,18 @@ class TestPrefixOfAnEncoderDecoder(TestPrefix):
 class TestSpan(ObjectiveKit):
     config = plugin_config("objective", "span", "objective")
 
+    def recovered(self, batch, row):
+        """Each piece in the place of its sentinel. Between the two sides of a decoder's row stands the end."""
+        read, written = read_and_written(batch, row)
+        read = read if "source_BS" in batch.extra else read[:-1]
+        pieces = {}
+        for token in written:
+            if token >= Letters.size:
+                pieces[token] = current = []
+            else:
+                current.append(token)
+        return [token for part in read for token in pieces.get(part, [part])]
+
 
 class TestSpanOfAnEncoderDecoder(TestSpan):
     def architecture(self):
@@ -59,6 +98,9 @@ class TestMtp(ObjectiveKit):
 
     def architecture(self):
         return in_transformer(head={"name": "mtp", "offsets": 3})
+
+    def recovered(self, batch, row):
+        return one_after_the_other(batch, row)
 
     def reference(self, model, batch, seen):
         """Of each offset the mean over the places that have a token there, summed."""

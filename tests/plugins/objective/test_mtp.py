@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.composition import run_config
-from harness.config import ConfigError, plugin_config
+from harness.config import ConfigError
 from harness.interfaces.batch import Sequences
 from harness.interfaces.method import Setting
 from harness.interfaces.visibility import Causal
@@ -14,9 +14,6 @@ from harness.models.counting import account
 from harness.models.meta import build_on_meta
 from harness.planning.plan import resolve
 from harness.registry import registry
-from harness.testing import ObjectiveKit
-from harness.testing.objective import weighted_mean
-from harness.testing.parts import in_transformer
 
 VOCABULARY, ROWS, LENGTH = 20, 3, 9
 RNG = np.random.default_rng(0)
@@ -123,13 +120,3 @@ def test_a_model_without_its_heads_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"needs the head mtp.*architecture/head=mtp"):
         resolve(run_config(options), {})
     resolve(run_config([*options, "architecture/head=mtp", "architecture.head.offsets=2"]), {})
-
-
-class TestMtp(ObjectiveKit):
-    config = plugin_config("method", {"name": "mtp"}, "method")
-
-    def architecture(self):
-        return in_transformer(position="none", head={"name": "mtp", "offsets": 3})
-
-    def reference(self, model, batch, seen):
-        return {"clm": weighted_mean(seen, model, batch)}
