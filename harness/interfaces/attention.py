@@ -10,6 +10,13 @@ from harness.interfaces.parts import AttentionConfig
 from harness.interfaces.visibility import Causal, Condition, Full, NotBefore, SameDocument
 
 
+def shared_out(width: int, heads: int) -> int:
+    """Channels of each of so many heads. Raises ConfigError where they do not divide the width."""
+    if width % heads:
+        raise ConfigError(f"heads={heads} does not divide width={width}: choose a width that is a multiple.")
+    return width // heads
+
+
 @dataclass(kw_only=True)
 class HeadsConfig(AttentionConfig):
     """Queries, keys and values of so many heads, and one projection of what is mixed of them: `harness.models.heads`
@@ -20,9 +27,7 @@ class HeadsConfig(AttentionConfig):
     bias: bool = option(False, "whether the projections have biases", neutral=False)
 
     def head_width(self, width: int) -> int:
-        if self.channels is None and width % self.heads:
-            raise ConfigError(f"heads={self.heads} does not divide width={width}: choose a width that is a multiple.")
-        return self.channels or width // self.heads
+        return self.channels or shared_out(width, self.heads)
 
     def mixed(self, width: int) -> int:
         """Channels of all heads together."""

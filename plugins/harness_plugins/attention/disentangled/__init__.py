@@ -6,6 +6,7 @@ from typing import Any
 
 from harness import hookimpl
 from harness.config import ConfigError, option
+from harness.interfaces.attention import shared_out
 from harness.interfaces.parts import AttentionConfig
 
 HARNESS_INTERFACE = 1
@@ -46,9 +47,7 @@ class DisentangledConfig(AttentionConfig):
             )
 
     def head_width(self, width: int) -> int:
-        if width % self.heads:
-            raise ConfigError(f"heads={self.heads} does not divide width={width}: choose a width that is a multiple.")
-        return width // self.heads
+        return shared_out(width, self.heads)
 
     def parameters(self, width: int) -> int:
         matrices = 4 if self.shared else 4 + self.terms

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import hookimpl
-from harness.config import ConfigError, option, slot
+from harness.config import option, slot
+from harness.interfaces.attention import shared_out
 from harness.interfaces.parts import AttentionConfig
 
 HARNESS_INTERFACE = 1
@@ -41,9 +42,7 @@ class LatentConfig(AttentionConfig):
 
     def still(self, width: int) -> int:
         """Channels of a head's queries and keys that no position turns."""
-        if self.channels is None and width % self.heads:
-            raise ConfigError(f"heads={self.heads} does not divide width={width}: choose a width that is a multiple.")
-        return self.channels or width // self.heads
+        return self.channels or shared_out(width, self.heads)
 
     def matched(self, width: int) -> int:
         """Channels in which a head's query and key are matched."""

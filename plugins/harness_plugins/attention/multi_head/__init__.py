@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from harness import hookimpl
 from harness.config import ConfigError, option, slot
+from harness.interfaces.attention import shared_out
 from harness.interfaces.parts import AttentionConfig
 
 HARNESS_INTERFACE = 1
@@ -62,9 +63,7 @@ class MultiHeadConfig(AttentionConfig):
         return self.bias if self.out_bias is None else self.out_bias
 
     def head_width(self, width: int) -> int:
-        if self.channels is None and width % self.heads:
-            raise ConfigError(f"heads={self.heads} does not divide width={width}: choose a width that is a multiple.")
-        return self.channels or width // self.heads
+        return self.channels or shared_out(width, self.heads)
 
     def at_width(self, width: int, base_channels: int) -> Any:
         """Products of queries and keys that have learned to agree grow as the channels do, not as their root: they are
