@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, TypeVar, cast
@@ -21,12 +22,14 @@ from harness.help import (
     kind_of,
     options_of,
     place_of,
+    preset_folders,
     slot_group,
 )
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
 from harness.registry import METHOD, METHODS, registry
 from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig, SyncConfig
+from harness.sizes import sizes_in
 from harness.words import NONE, all_groups, both_methods, for_hydra, placed
 
 C = TypeVar("C", bound=Config)
@@ -66,6 +69,7 @@ def prepare_hydra() -> None:
             store.store(
                 group=group_of(kind), name=name, node={**_plugin_node(owner.config), "name": name}, package=package
             )
+    _store_sizes(tuple(preset_folders()))
     for group in all_groups():  # what `-m adapter=null,lora` finds: Hydra deletes no choice in one run of many
         store.store(group=group, name=NONE, node={}, package="_global_")
     if not any(p.__name__ == "HarnessSearchPath" for p in Plugins.instance().discover(SearchPathPlugin)):
@@ -74,6 +78,18 @@ def prepare_hydra() -> None:
     OmegaConf.register_new_resolver("scratch", lambda: f"{gettempdir()}/harness-{os.getuid()}", replace=True)
     OmegaConf.register_new_resolver("root", lambda a: float(a) ** 0.5, replace=True)
     OmegaConf.register_new_resolver("whole_ratio", lambda a, b: max(1, int(a) // int(b)), replace=True)
+
+
+@lru_cache(maxsize=1)  # they are many: once, where each composition would store them again
+def _store_sizes(folders: tuple[Path, ...]) -> None:
+    """The rows of all tables, as if each were a YAML file. Where two have a name, the first folder's is it."""
+    from hydra.core.config_store import ConfigStore
+
+    for folder in reversed(folders):
+        for group in sorted({file.parent.relative_to(folder).as_posix() for file in folder.rglob("*.csv")}):
+            for size in sizes_in(folder / group):
+                node = {"defaults": [size.of, "_self_"], **size.values}
+                ConfigStore.instance().store(group=group, name=size.name, node=node)
 
 
 def _node(config: type[Config]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from harness.errors import UserError, suggest
 from harness.hookspecs import KINDS
 from harness.plugins import config_folder, config_folders
 from harness.registry import METHOD, METHODS, registry
+from harness.sizes import sizes_in
 
 #: Kinds that stand at the level of another one.
 WITHIN = {
@@ -74,8 +75,10 @@ def group_options(group: str) -> list[tuple[str, str]]:
         for name in registry().names(kind_of(group)):
             options[name] = _class_text(registry().get(kind_of(group), name))
     for folder in preset_folders():
-        for file in sorted((folder / group).glob("*.yaml")):
-            options.setdefault(file.stem, _yaml_line(file))
+        presets = {file.stem: _yaml_line(file) for file in (folder / group).glob("*.yaml")}
+        presets |= {size.name: size.what for size in sizes_in(folder / group)}
+        for name, line in sorted(presets.items()):
+            options.setdefault(name, line)
     return list(options.items())
 
 
