@@ -83,8 +83,10 @@ def _differing(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Ten
 
 
 def draws_by_chance(method: Method, rows: Sequences) -> str | None:
-    """Whether a batch depends on anything but its rows and the generators of their places."""
-    first = _tensors(method.prepare(rows, keyed))
+    """Whether a batch depends on anything but its rows and the generators of their places, or the rows are changed."""
+    before, first = rows.tokens_BS.copy(), _tensors(method.prepare(rows, keyed))
+    if not np.array_equal(before, rows.tokens_BS):
+        return "The tokens that prepare is given are changed: a batch may share their memory, and must not write there."
     for seed in (1, 2):
         torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
         if name := _differing(first, _tensors(method.prepare(rows, keyed))):

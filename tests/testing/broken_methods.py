@@ -76,6 +76,23 @@ class LosesTheLastPlace(CausalLanguageModelling):
         return super().losses(model, replace(batch, weights_BT=weights_BT))
 
 
+class ShowsOtherTexts(CausalLanguageModelling):
+    """The first token of each row is a space, whatever stands in the text."""
+
+    def prepare(self, sequences, randomness):
+        batch = super().prepare(sequences, randomness)
+        batch.inputs_BT = batch.inputs_BT.clone()
+        batch.inputs_BT[:, 0] = 0
+        return batch
+
+
+class WritesIntoItsRows(CausalLanguageModelling):
+    def prepare(self, sequences, randomness):
+        batch = super().prepare(sequences, randomness)
+        batch.inputs_BT[:, 0] = 0
+        return batch
+
+
 class SeesAhead(CausalLanguageModelling):
     def losses(self, model, batch):
         return {"clm": model.body(batch.inputs_BT, visibility=Full()).hidden_BTC.sum()}
@@ -132,6 +149,17 @@ class EncodesAllLower(Tokenizer):
         return [self.encode(text.lower()) for text in texts]
 
 
+class Shuffles(Tokenizer):
+    """Which byte has which number is drawn when it is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = np.random.permutation(256).tolist()
+
+    def encode(self, text):
+        return [self.numbers[byte] for byte in super().encode(text)]
+
+
 @dataclass(kw_only=True)
 class LoadsAnother(Bytes):
     def load(self, folder):
@@ -165,6 +193,16 @@ class AnotherOrderTheSecondTime(Corpus):
     def numbers(self):
         self.times = getattr(self, "times", 0) + 1
         return list(range(20)) if self.times < 2 else list(range(20))[::-1]
+
+
+class AnotherOrderWhenBuilt(Corpus):
+    def build(self):
+        built = replace(self)
+        self.times = built.times = getattr(self, "times", 0) + 1
+        return built
+
+    def numbers(self):
+        return list(range(20))[:: -1 if self.times % 2 else 1]
 
 
 class CountsFromTheStart(Corpus):

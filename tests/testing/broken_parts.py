@@ -210,6 +210,12 @@ class CountsItsCalls(MultiHead):
         return mixed_BTC * (1 + self.calls), state
 
 
+class DoublesWhenCompiled(MultiHead):
+    def forward(self, hidden_BTC, positions, seen, state=None):
+        mixed_BTC, state = super().forward(hidden_BTC, positions, seen, state)
+        return mixed_BTC * (2 if torch.compiler.is_compiling() else 1), state
+
+
 class DividesByItsHeads(MultiHead):
     """By those of the rank, where it holds some of them."""
 

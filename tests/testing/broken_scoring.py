@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from harness.config import plugin_config
-from harness.interfaces.analysis import AnalysisConfig, Finding
+from harness.interfaces.analysis import AnalysisConfig, Drawing, Finding
 from harness.interfaces.likelihood import Row
+from harness.interfaces.visibility import Full
 from harness.models.rewriting import Rewriting
 from harness_plugins.alignment.dpo import DpoConfig
 from harness_plugins.alignment.dpo.dpo import DirectPreferenceOptimisation
@@ -173,6 +174,18 @@ class LooksUpByRow(DirectPreferenceOptimisation):
         return super().prepare(numbered, randomness)
 
 
+class ForgetsAnswersByChance(DirectPreferenceOptimisation):
+    def prepare(self, sequences, randomness):
+        batch = super().prepare(sequences, randomness)
+        return replace(batch, weights_BT=batch.weights_BT * (torch.rand(batch.weights_BT.shape) < 0.8))
+
+
+class SeesTheWholeAnswer(DirectPreferenceOptimisation):
+    def _policy(self, model, batch):
+        model.body(batch.inputs_BT, visibility=Full())
+        return super()._policy(model, batch)
+
+
 @dataclass(kw_only=True)
 class Dpo(DpoConfig):
     """dpo, made by another class."""
@@ -248,6 +261,11 @@ class SortsInPlace(Mean):
 class GivesNumpy(Mean):
     def analyse(self, points):
         return replace(super().analyse(points), values={"losses": np.array([point.loss for point in points])})
+
+
+class DrawsNoFigure(Mean):
+    def analyse(self, points):
+        return replace(super().analyse(points), drawings=[Drawing("Losses", "One point each.", lambda: "a figure")])
 
 
 class SaysNothing(Mean):

@@ -10,6 +10,7 @@ from harness.interfaces.tracker import TrackerConfig
 from harness_plugins.adapter.lora import LoraConfig
 from harness_plugins.optimizer.adamw import AdamWConfig
 from harness_plugins.quantizer.int8 import Int8Config
+from harness_plugins.quantizer.qat_int8 import QatInt8Config
 
 # ----------------------------------------------------------------------------------- optimizers
 
@@ -88,6 +89,15 @@ class NamesHalf(LoraConfig):
         return list(super().adapt(model))[::2]
 
 
+class LosesAGradient(LoraConfig):
+    def adapt(self, model):
+        names = super().adapt(model)
+        for name, module in model.named_modules():
+            if name.endswith("lora_A.default"):
+                module.register_forward_hook(lambda module, inputs, output: output.detach())
+        return names
+
+
 class MergesNothing(LoraConfig):
     def merge(self, model):
         for module in model.modules():
@@ -131,6 +141,15 @@ class RoundsTooMuch(Int8Config):
             for name, parameter in model.named_parameters():
                 if name.endswith("up.weight"):
                     parameter.zero_()
+        return super().convert(model)
+
+
+class DoublesInTheEnd(QatInt8Config):
+    """What it ends as is not what was trained."""
+
+    def convert(self, model):
+        with torch.no_grad():
+            model.body.tokens.weight.mul_(2)
         return super().convert(model)
 
 
