@@ -14,35 +14,47 @@ from harness.models.model import Model
 
 #: Token ids that end a row, or a function of the row's new tokens that says whether it has ended.
 Stop = Collection[int] | Callable[[list[int]], bool]
+#: What is seen when the first token behind a context is drawn, as a likelihood's `opening` says.
+Opening = Callable[[Sequence[int]], Row]
+
+
+def as_it_stands(context: Sequence[int]) -> Row:
+    return Row(inputs=context)
 
 
 @torch.no_grad()
 def generate(
     model: Model,
-    prompts: Sequence[Sequence[int] | Row],
+    prompts: Sequence[Sequence[int]],
     *,
     sampler: Sampler,
     max_new_tokens: int,
+    opening: Opening = as_it_stands,
+    room: int | None = None,
     stop: Stop = (),
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     head: str = "language_model",
     text: int | None = None,
 ) -> list[list[int]]:
-    """The new tokens of each row, the one that stopped it included; at most `max_new_tokens`. prompts: tokens, or as a
-    `Row`, which may have a source, too, or a prefix that is seen both ways. text: only tokens below this number are
-    written, those of the tokenizer; behind them stand a method's own, and padding. None: any.
+    """The new tokens of each row, the one that stopped it included; at most `max_new_tokens`. opening: how the model
+    begins to go on with a prompt. room: places of what it sees then, at most; None: as many as it can see. text: only
+    tokens below this number are written, those of the tokenizer; behind them stand a method's own, and padding. None:
+    any.
 
     Rows of unequal length are padded on the left, and the padding is hidden. A prompt that leaves no room for
-    `max_new_tokens` within the model's maximum length loses its beginning, as in lm-eval. Every row samples until the
-    last has ended; what comes after a row's own end is thrown away. Several generators share the rows equally, in
-    order: what is drawn for a row then does not depend on the others' prompts.
+    `max_new_tokens` within the model's maximum length loses its beginning, as in lm-eval; nothing is lost of what
+    `opening` puts around it. Every row samples until the last has ended; what comes after a row's own end is thrown
+    away. Several generators share the rows equally, in order: what is drawn for a row then does not depend on the
+    others' prompts.
 
     Raises UserError for an empty prompt, and where `max_new_tokens` alone fills the model's maximum length.
     """
     if not prompts or max_new_tokens == 0:
         return [[] for _ in prompts]
-    rows = [prompt if isinstance(prompt, Row) else Row(inputs=prompt) for prompt in prompts]
-    rows = _fitting(rows, max_new_tokens, model.maximum_length)
+    if empty := [row for row, prompt in enumerate(prompts) if not prompt]:
+        raise UserError(f"Prompt {empty[0]} is empty. Begin it with the token that ends a document.")
+    rooms = [most for most in (room, _room(max_new_tokens, model.maximum_length)) if most is not None]
+    rows = [_opened(prompt, opening, min(rooms, default=None)) for prompt in prompts]
     ended = stop if callable(stop) else _stops_at(frozenset(stop))
     was_training = model.training
     model.eval()
@@ -57,18 +69,21 @@ def _stops_at(tokens: frozenset[int]) -> Callable[[list[int]], bool]:
     return lambda row: row[-1] in tokens
 
 
-def _fitting(prompts: Sequence[Row], max_new_tokens: int, maximum_length: int | None) -> list[Row]:
-    """The prompts, cut on the left to what the model can see beside the new tokens, of which the last is never seen."""
-    if empty := [row for row, prompt in enumerate(prompts) if not prompt.inputs]:
-        raise UserError(f"Prompt {empty[0]} is empty. Begin it with the token that ends a document.")
+def _room(max_new_tokens: int, maximum_length: int | None) -> int | None:
+    """What the model can see beside the new tokens, of which the last is never seen."""
     if maximum_length is None:
-        return list(prompts)
-    room = maximum_length - max_new_tokens + 1
-    if room < 1:
+        return None
+    if max_new_tokens > maximum_length:
         raise UserError(
             f"max_new_tokens={max_new_tokens} leaves no room for a prompt: the model sees {maximum_length} tokens."
         )
-    return [prompt.last(room) for prompt in prompts]
+    return maximum_length - max_new_tokens + 1
+
+
+def _opened(prompt: Sequence[int], opening: Opening, room: int | None) -> Row:
+    opened = opening(prompt)
+    over = 0 if room is None else len(opened.inputs) - room
+    return opening(prompt[over:]) if over > 0 else opened
 
 
 def _decode(

@@ -8,7 +8,7 @@ these rows ask for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from harness.config import PluginConfig
@@ -30,11 +30,6 @@ class Row:
     source: Sequence[int] | None = None
     prefix: int = 0
     weight: float = 1.0
-
-    def last(self, room: int) -> Row:
-        """What writing goes on from, cut on the left to so many tokens."""
-        dropped = max(0, len(self.inputs) - room)
-        return replace(self, inputs=self.inputs[dropped:], prefix=max(0, self.prefix - dropped))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,10 +111,12 @@ class LanguageModel(TemplateLM):
     def _written(self, context: Written, continuation: Written) -> TokenRequest:
         """Nothing of an example is cut: half of one would be another question."""
         tokens = len(context.tokens) + len(continuation.tokens)
-        if tokens > self.max_length + 1:
+        # Beside the longest continuation a token of context is seen; what sees both ways is shown all that it is asked.
+        most = self.likelihood.room + (self.kind.sees is not Full)
+        if tokens > most:
             raise UserError(
                 f"An example of {tokens} tokens cannot be asked of a model that sees {self.max_length}. Say "
-                f"suite.tokens={self.max_length}, or train with a larger data.sequence_length."
+                f"suite.tokens={min(most, self.max_length)}, or train with a larger data.sequence_length."
             )
         return (str(context), str(continuation)), context.tokens or [self.prefix_token_id], continuation.tokens
 
@@ -215,10 +217,10 @@ class LanguageModel(TemplateLM):
         groups: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
             groups.setdefault(json.dumps(request.args[1], sort_keys=True), []).append(i)
-        prompts = [self._opened(request.args[0]) for request in requests]
+        prompts = [self.tok_encode(request.args[0]) or [self.prefix_token_id] for request in requests]
         for same_settings in groups.values():
             settings = self._settings(requests[same_settings[0]].args[1])
-            longest_first = sorted(same_settings, key=lambda i: -len(prompts[i].inputs) - len(prompts[i].source or ()))
+            longest_first = sorted(same_settings, key=lambda i: -len(prompts[i]))
             for batch in batched(longest_first, GENERATED * self.batch_size):
                 answers.update(zip(batch, self._generate([prompts[i] for i in batch], settings), strict=True))
                 self.progress(len(batch))
@@ -237,18 +239,15 @@ class LanguageModel(TemplateLM):
             )
         return settings
 
-    def _opened(self, context: str) -> Row:
-        opened: Row = self.likelihood.opening(self.tok_encode(context) or [self.prefix_token_id])  # type: ignore[union-attr]
-        return opened
-
-    def _generate(self, prompts: list[Row], settings: dict[str, Any]) -> list[str]:
-        room = self.max_length - settings["max_gen_toks"]
+    def _generate(self, prompts: list[list[int]], settings: dict[str, Any]) -> list[str]:
         until = [text for text in settings["until"] if text]
         generated = generate(
             self.model,
-            [prompt.last(room) for prompt in prompts],
+            prompts,
             sampler=self._sampler(settings),
             max_new_tokens=settings["max_gen_toks"],
+            opening=self.likelihood.opening,  # type: ignore[union-attr]
+            room=self.max_length - settings["max_gen_toks"],
             stop=self._stop(until),
             generator=torch.Generator(self.device).manual_seed(self.seed),
             text=self.encoder.tokenizer.size,

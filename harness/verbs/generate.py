@@ -50,9 +50,10 @@ def go_on(config: GenerateConfig) -> None:
     shown = Shown(lambda tokens: tokenizer.decode([*before, *tokens]), ends(tokenizer, made_by.data.template))
     decode(
         model.to(device),
-        [opening(run, model, tokenizer, made_by)(before)],
+        [before],
         sampler=config.sampler.build(),
         max_new_tokens=config.tokens,
+        opening=opening(run, model, tokenizer, made_by),
         stop=shown,
         generator=torch.Generator(device).manual_seed(config.seed),
         text=tokenizer.size,

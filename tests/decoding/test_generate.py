@@ -6,6 +6,7 @@ import torch
 from harness.config import plugin_config
 from harness.decoding.generate import generate
 from harness.errors import UserError
+from harness.interfaces.likelihood import Row
 
 GREEDY = plugin_config("sampler", "greedy", "sampler").build()
 VOCABULARY = 50
@@ -103,6 +104,21 @@ def test_a_prompt_that_is_too_long_loses_its_beginning(transformer):
     (prompt,) = prompts(30)
     # 10 places are seen: 7 of the prompt and 3 of the 4 new ones
     assert generate(model, [prompt], sampler=GREEDY, max_new_tokens=4) == [slowly(model, prompt[-7:], 4)]
+
+
+@pytest.mark.parametrize(("room", "kept"), [(None, 5), (4, 2)])
+def test_what_a_likelihood_puts_around_a_prompt_that_is_too_long_stays(transformer, room, kept):
+    model = build(transformer, position={"name": "learned", "length": 10})
+    (prompt,) = prompts(30)
+    found = generate(
+        model,
+        [prompt],
+        sampler=GREEDY,
+        max_new_tokens=4,
+        room=room,
+        opening=lambda context: Row(inputs=[1, *context, 2]),
+    )
+    assert found == [slowly(model, [1, *prompt[-kept:], 2], 4)]
 
 
 @pytest.mark.parametrize(

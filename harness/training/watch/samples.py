@@ -8,11 +8,9 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from harness.decoding.generate import generate
-from harness.interfaces.likelihood import Asked, Row
-from harness.interfaces.tokenizer import extra_tokens
-from harness.registry import registry
 from harness.rundir import RunDir
 from harness.schema import WatchConfig
+from harness.stored import opening
 from harness.training.job import TrainingJob
 from harness.training.noise import keyed
 from harness.training.recorder import Recorder
@@ -46,26 +44,15 @@ class Samples(Callback):
         longest = model.maximum_length or len(prompt) + self.watch.sample_tokens
         rows = generate(
             model,
-            [self._opened(model, prompt)],
+            [prompt],
             sampler=_from_probabilities,
             max_new_tokens=min(self.watch.sample_tokens, longest - 1),
+            opening=opening(self.run, model, self.job.dataset.tokenizer, self.job.config),
             stop=(end,),
             generator=generator,
             text=self.job.dataset.tokenizer.size,
         )
         return rows[0]
-
-    def _opened(self, model: Any, prompt: list[int]) -> Row:
-        tokenizer, config = self.job.dataset.tokenizer, self.job.config
-        asked = Asked(
-            tokenizer=tokenizer,
-            length=config.data.sequence_length,
-            extra=extra_tokens(config.tokenizer, tokenizer.size, config.extra_tokens),
-            topology=model.topology,
-        )
-        name = config.method.likelihood or "causal"
-        opened: Row = registry().get("likelihood", name)(name=name).build(asked).opening(prompt)
-        return opened
 
 
 def _from_probabilities(logits_BV: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:

@@ -8,10 +8,11 @@ import torch
 from lm_eval.api.instance import Instance
 
 from harness.config import plugin_config
+from harness.errors import UserError
 from harness.interfaces.likelihood import Asked
 from harness.interfaces.visibility import Full
 from harness.registry import registry
-from harness.scoring.encoder import Compared, Encoder
+from harness.scoring.encoder import Compared, Encoder, Written
 from harness.scoring.model import LanguageModel
 from harness_plugins.likelihood.masked.masked import STEP
 
@@ -113,3 +114,14 @@ def test_the_answer_is_not_shown(model, tokenizer):
     shown = ["".join("_" if token == MASK else chr(token) for token in row.inputs) for row in rows]
     assert shown == ["ab__ ef", "abc_ ef", "abcd_ef", "abcd __", "abcd e_"]
     assert [tokenizer.decode(row.targets) for row in rows] == list("cd ef")
+
+
+def test_an_example_is_asked_whole_or_not_at_all(model: Any, tokenizer: Any):
+    asked = ask(model, tokenizer)
+    fits, longer = (
+        (Written.of(list(b"x" * count), tokenizer), Written.of(list(b" yes"), tokenizer))
+        for count in (LENGTH - 4, LENGTH - 3)
+    )
+    assert len(asked.loglikelihood(instances("loglikelihood", fits))) == 1
+    with pytest.raises(UserError, match=f"An example of {LENGTH + 1} tokens cannot be asked.*suite.tokens={LENGTH}"):
+        asked.loglikelihood(instances("loglikelihood", longer))
