@@ -61,6 +61,10 @@ class PositionConfig(PluginConfig):
     def check_head(self, head_width: int) -> None:
         """Raises ConfigError where queries and keys of so many channels cannot be turned."""
 
+    def beside(self, std: float) -> Any:
+        """Itself as it stands where vectors of tokens begin with such a standard deviation."""
+        return self
+
     def build(self, width: int, heads: int, head_width: int) -> Any:
         raise NotImplementedError
 

@@ -173,6 +173,11 @@ class TransformerConfig(ArchitectureConfig):
             return self
         return replace(self, attention=self.attention.at_width(self.width, self.base_channels))
 
+    def placed(self) -> Any:
+        """The position as it stands beside the vectors of tokens."""
+        times = (self.base_width or self.width) ** 0.5 if self.scale_embeddings else 1.0
+        return self.position.beside(self.init_std * times)
+
     def widened_head(self) -> Any:
         """The head as it stands at this width."""
         return self.head if self.base_width is None else self.head.at_width(self.times_base)
@@ -195,7 +200,7 @@ class TransformerConfig(ArchitectureConfig):
         per_layer = ("attention", "feedforward", "blocks", "pattern")
         layers = {f"blocks[{layer}]": block._block_computes() for layer, block in enumerate(self.layer_blocks())}
         whole = {name: value for name, value in super().computes().items() if name not in per_layer}
-        return {**whole, "final_norm": self.ends_normed, **layers}
+        return {**whole, "position": to_mapping(self.placed()), "final_norm": self.ends_normed, **layers}
 
     def _block_computes(self) -> dict[str, Any]:
         return {

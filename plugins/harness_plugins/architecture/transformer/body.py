@@ -103,7 +103,7 @@ class Stack(nn.Module):
         self.config = config
         if vocabulary is not None:
             self.tokens = nn.Embedding(vocabulary, config.width)
-        self.position = config.position.build(
+        self.position = config.placed().build(
             config.width, config.attention.heads, config.attention.head_width(config.width)
         )
         self.embedding_norm = config.norm.build(config.width) if config.embedding_norm else nn.Identity()
