@@ -63,7 +63,7 @@ def export(words: list[str], verb: Verb) -> int:
     from harness.models.huggingface import told
     from harness.models.huggingface.folder import write_folder
     from harness.rundir import open_run
-    from harness.stored import writes
+    from harness.stored import own_tokens, writes
     from harness.training.train import load_model
 
     run = open_run(name, own["runs"])
@@ -88,6 +88,6 @@ def export(words: list[str], verb: Verb) -> int:
     if config.quantizer:
         config.quantizer.dequantize(model)
         print(f"The weights of {run.id} are written as the floats that its few bits stand for.", file=sys.stderr)
-    write_folder(Path(own["to"]), model, config, tokenizer, own["model_type"] or None)
+    write_folder(Path(own["to"]), model, config, tokenizer, own["model_type"] or None, own_tokens(run))
     print(f"{run.id}: exported to {own['to']}")
     return 0

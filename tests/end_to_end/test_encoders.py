@@ -45,7 +45,7 @@ def the_run() -> RunDir:
     ],
 )
 def test_a_masked_model_is_trained_and_goes_to_transformers(preset: str) -> None:
-    from transformers import AutoModelForMaskedLM
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     assert main(["train", f"architecture={preset}", *TINY, *MASKED]) == 0
     run = the_run()
@@ -53,6 +53,9 @@ def test_a_masked_model_is_trained_and_goes_to_transformers(preset: str) -> None
     model, _, tokenizer = load_model(run, run.result_step())
     theirs = AutoModelForMaskedLM.from_pretrained("out")
     tokens = torch.tensor([tokenizer.encode("alphabet deltas gammon betray")])
+    opened = AutoTokenizer.from_pretrained("out")
+    assert opened.mask_token_id == own_tokens(run)["[MASK]"]
+    assert max(opened.get_vocab().values()) + 1 == len(model.body.embedding_VC)
     with torch.no_grad():
         found, expected = model.logits(tokens, visibility=Full()), theirs(tokens).logits
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -105,7 +105,7 @@ def test_tokens_are_counted_with_the_tokenizer_that_the_run_was_trained_with(tmp
     own, parents = (run_config([*words, f"corpus.path={tmp_path / name}.txt"]) for name in ("own", "parents"))
     run = RunDir(tmp_path / "run")
     write_json(run.path / "config.json", to_mapping(own))
-    run.update_manifest(identity={"tokenizer": "its checksum"})
+    run.update_manifest(identity={"tokenizer": "its checksum", "steps": 1})
     with new_folder(run.path / "tokenizer") as folder:
         dataset(parents).tokenizer.save(folder)
     text = "the own words"

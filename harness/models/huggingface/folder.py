@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from harness.config import plugin_config, to_mapping
@@ -181,11 +182,18 @@ class Stored(Mapping[str, "torch.Tensor"]):
         return len(self.places)
 
 
-def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any, model_type: str | None = None) -> None:
+def write_folder(
+    path: Path,
+    model: Model,
+    config: RunConfig,
+    tokenizer: Any,
+    model_type: str | None = None,
+    extra: Mapping[str, int] = MappingProxyType({}),
+) -> None:
     """What `transformers` opens by ``from_pretrained(folder)`` and lm-eval's `hf` scores. Written beside and renamed.
 
-    config: the run's. model_type: of theirs; None: the first that computes the same. Raises UserError where
-    `transformers` has no such model, or the folder is there already.
+    config: the run's. model_type: of theirs; None: the first that computes the same. extra: the numbers of its method's
+    own tokens, by name. Raises UserError where `transformers` has no such model, or the folder is there already.
     """
     from safetensors.torch import save_file
 
@@ -213,4 +221,4 @@ def write_folder(path: Path, model: Model, config: RunConfig, tokenizer: Any, mo
     with new_folder(path) as folder:
         write_json(folder / CONFIG, theirs)
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-        export_tokenizer(folder, tokenizer)
+        export_tokenizer(folder, tokenizer, extra)

@@ -13,11 +13,10 @@ from tokenizers import Tokenizer
 from harness.data.cache import digest
 from harness.errors import UserError
 from harness.files import read_json, write_atomic
+from harness.models.huggingface.tokenizer import ROLES
 from harness_plugins.tokenizer.huggingface.template import ChatTemplate, template_of
 
 TOKENIZER, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
-#: Tokens that folders may call otherwise, and the role by which these name them.
-ROLES = {"[MASK]": "mask_token"}
 #: What a piece begins with at the beginning of a word: SentencePiece's space, and spaces as bytes are written.
 SPACES = ("\u2581", " ", "\u0120", "\u010a", "\u0109")
 #: Where older folders name their special tokens, and where those without settings do.
