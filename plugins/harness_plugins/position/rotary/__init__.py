@@ -58,7 +58,8 @@ class RotaryConfig(PositionConfig):
         neutral=None, minimum=0.0,
     )  # fmt: skip
     temperature: float | None = option(
-        None, "of yarn and longrope: what queries and keys are multiplied with; null: 0.1 ln(factor) + 1 in yarn, "
+        None, "of yarn and longrope: what queries and keys are multiplied with in the channels that are turned "
+        "(DeepSeek: 1, and attention.scale for all channels); null: 0.1 ln(factor) + 1 in yarn, "
         "√(1 + ln(factor) / ln(original_length)) in longrope", neutral=None, minimum=0.0,
     )  # fmt: skip
     short_factors: list[float] = option(
