@@ -51,6 +51,8 @@ EXACT: dict[str, dict[str, int]] = {
         "falcon_180b": 179_522_565_120 - 65_024 * 14_848,
     },
     "Model cards of EleutherAI/pythia-*, table of total parameters at the end": {
+        "pythia_14m": 14_067_712,
+        "pythia_31m": 30_494_720,
         "pythia_70m": 70_426_624,
         "pythia_160m": 162_322_944,
         "pythia_410m": 405_334_016,

@@ -148,6 +148,8 @@ def test_gemma_2_has_the_non_embedding_parameters_of_its_paper(preset, parameter
 @pytest.mark.parametrize(
     ("preset", "parameters"),
     [
+        ("pythia_14m", 1_189_888),
+        ("pythia_31m", 4_739_072),
         ("pythia_70m", 18_915_328),
         ("pythia_160m", 85_056_000),
         ("pythia_410m", 302_311_424),
