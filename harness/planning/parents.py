@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import ConfigError
 from harness.data.dataset import fingerprint, tokenizer_folder
 from harness.errors import UserError
-from harness.files import CHECKSUMS, is_whole, read_json
-from harness.identity import flat_difference
+from harness.planning.continued import check_continue
 from harness.planning.fitting import check_beside, check_init, check_leaned_on, leans_on
-from harness.rundir import RunDir, open_run
-from harness.schema import STARTS, CurriculumConfig, RunConfig
-from harness.stored import own_tokens, stored_config
+from harness.planning.named import Named, checkpoint_of, named_run, same_tokenizer, split
+from harness.schema import STARTS, RunConfig
 from harness.training.job import Parent
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
-
-#: What a continued run shares with its parent: the model, the optimizer, the stream, and every source of chance.
-HELD = ("architecture", "optimizer", "seeds")
-HELD_DATA = ("data.batch_size", "data.sequence_length")
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A run to start from. planned: it is not finished, and will be carried out before."""
-
-    dir: RunDir
-    config: RunConfig
-    vocabulary: int
-    steps: int
-    data: str
-    planned: bool
-    inherited: Path | None
-    tokens: tuple[str, ...]  #: its method's own, by name, in order
 
 
 def resolve_parents(
@@ -108,16 +86,16 @@ def _resolved(
         return _of_folder(role, Path(text), config, vocabulary)
     name, wanted = split(text)
     run = named_run(name, config.runs, planned)
-    step = _step(run, wanted)
+    step = checkpoint_of(run, wanted)
     if role == "continue":
-        _check_continue(config, data, vocabulary, steps, run, step, inherited is not None)
+        check_continue(config, data, vocabulary, steps, run, step, inherited is not None)
     elif role == "init":
         check_init(config, vocabulary, run.config.architecture, run.vocabulary)
         if config.adapter:  # otherwise its tokenizer may be another, and need not be made to see whether it is
-            same = data == run.data or inherited is not None or _same_tokenizer(config, run)
+            same = data == run.data or inherited is not None or same_tokenizer(config, run)
             check_beside(config, vocabulary, run.vocabulary, same, run.tokens)
     if leans := leans_on(config, role):
-        same = data == run.data or _same_tokenizer(config, run, inherited)
+        same = data == run.data or same_tokenizer(config, run, inherited)
         if leans in config.method.taught_by:
             _check_teaches(config, run)
         check_leaned_on(leans, config, vocabulary, run.config.architecture, run.vocabulary, same)
@@ -141,133 +119,7 @@ def inherited_tokenizer(config: RunConfig, planned: Mapping[str, Plan]) -> Path 
     return run.inherited or (tokenizer_folder(run.config) if run.planned else run.dir.path / "tokenizer")
 
 
-def split(text: str) -> tuple[str, str | None]:
-    """``<run>@<step>`` as run and step; None where no step is given."""
-    name, at, step = text.rpartition("@")
-    return (name, step) if at and re.fullmatch(r"\d+|0?\.\d+", step) else (text, None)
-
-
-# ------------------------------------------------------------------------------------------- runs
-
-
-def named_run(name: str, runs: str, planned: Mapping[str, Plan]) -> _Run:
-    """Of those that are planned, or there. Raises UserError where there is none of that name."""
-    plan = planned.get(name)
-    if plan is not None:
-        run = RunDir(Path(plan.config.runs) / plan.id)
-        waits = plan.config.retrain or run.state() != "finished"
-        data, tokens = plan.identity["data"], _own_tokens(plan, planned)
-        return _Run(run, plan.config, plan.vocabulary, plan.steps, data, waits, plan.inherited, tokens)
-    run = open_run(name, runs)
-    config, manifest = stored_config(run), run.manifest()
-    if "budget" not in manifest:
-        raise UserError(f"run {run.id} has never been started.")
-    data = manifest["identity"].get("data", "")  # an imported run has seen none
-    inherited = run.path / "tokenizer" if "tokenizer" in manifest["identity"] else None
-    vocabulary, steps, tokens = manifest["model"]["vocabulary"], manifest["budget"]["steps"], tuple(own_tokens(run))
-    return _Run(run, config, vocabulary, steps, data, False, inherited, tokens)
-
-
-def _own_tokens(plan: Plan, planned: Mapping[str, Plan]) -> tuple[str, ...]:
-    """The names of those of its method; of a run that only quantizes, of that which it quantizes."""
-    if plan.config.method:
-        return plan.config.extra_tokens
-    text = plan.config.parents["init"]
-    assert text
-    return named_run(split(text)[0], plan.config.runs, planned).tokens
-
-
-def _step(run: _Run, wanted: str | None) -> int:
-    """The step of the checkpoint. wanted: a step, or a share of the run's steps; None: the end."""
-    if run.planned and run.config.watch.patience is not None:
-        raise ConfigError(
-            f"run {run.dir.id} is yet to be trained and may end early (watch.patience={run.config.watch.patience}), so "
-            "where it will have checkpoints is not known. Train it first, or say watch.patience=null."
-        )
-    if wanted is None:
-        return run.steps if run.planned else _end(run.dir)
-    step = int(wanted) if wanted.isdigit() else round(float(wanted) * run.steps)
-    if run.planned:
-        _check_will_be_there(run, step)
-    elif not is_whole(run.dir.checkpoint(step)):
-        whole = ", ".join(str(at) for at, folder in run.dir.checkpoints() if is_whole(folder)) or "none"
-        raise UserError(f"run {run.dir.id} has no whole checkpoint at step {step}. Whole are: {whole}.")
-    return step
-
-
-def _end(run: RunDir) -> int:
-    last = run.result_step()
-    if run.state() != "finished" or last is None:
-        stands = "" if last is None else f"; {run.id}@{last} is what it has"
-        raise UserError(f"run {run.id} is {run.state()}, not finished{stands}.")
-    return last
-
-
-def _check_will_be_there(run: _Run, step: int) -> None:
-    trainer = run.config.trainer
-    steps = checkpoint_steps(run.steps, trainer.checkpoints)
-    if step not in steps:
-        shown = ", ".join(map(str, steps[:20])) + (", …" if len(steps) > 20 else "")
-        raise ConfigError(
-            f"run {run.dir.id} will write no checkpoint at step {step}: with trainer.checkpoints={trainer.checkpoints} "
-            f"its {run.steps} steps have them at {shown}."
-        )
-    needed = len(steps) - steps.index(step)
-    if needed > trainer.keep:
-        raise ConfigError(
-            f"run {run.dir.id} will keep only its last trainer.keep={trainer.keep} checkpoints, and that of step "
-            f"{step} is the {needed}th from the end. Say trainer.keep={needed}."
-        )
-
-
-def checkpoint_steps(steps: int, checkpoints: int) -> list[int]:
-    """The steps at which a run writes checkpoints."""
-    return sorted({-(-k * steps // checkpoints) for k in range(1, checkpoints + 1)})
-
-
-def _check_continue(
-    config: RunConfig, data: str, vocabulary: int, steps: int, run: _Run, step: int, inherits: bool
-) -> None:
-    if step == 0:
-        raise ConfigError("a quantized or an imported run has weights only, no optimizer's state. Say parents.init.")
-    if run.config.adapter:
-        raise ConfigError(
-            f"it trained adapter={run.config.adapter.name} and has no state of a whole model. Say parents.init, which "
-            "takes the model with the adapter merged."
-        )
-    if run.config.data.curriculum != CurriculumConfig():
-        raise ConfigError("it has a curriculum, whose stages are shares of its own steps. Say parents.init.")
-    ours, theirs = config.with_seeds(), run.config.with_seeds()
-    differs = {
-        f"{part}.{key}": pair
-        for part in HELD
-        for key, pair in flat_difference(getattr(ours, part), getattr(theirs, part)).items()
-    }
-    differs |= {key: pair for key in HELD_DATA if (pair := (_at(ours, key), _at(theirs, key))) and pair[0] != pair[1]}
-    tokens = [", ".join(one.extra_tokens) or None for one in (ours, theirs)]
-    if not differs and tokens[0] != tokens[1]:
-        differs["the objective's set of own tokens"] = (tokens[0], tokens[1])
-    if not differs and vocabulary != run.vocabulary:
-        differs["vocabulary"] = (vocabulary, run.vocabulary)
-    for key, (here, there) in differs.items():
-        raise ConfigError(
-            f"{key} is {_said(here)} here and {_said(there)} there, but a continued run goes on with the same model, "
-            "optimizer, batch and seeds. The schedule, the budget and the corpus may be others; for anything else say "
-            "parents.init."
-        )
-    if data != run.data and not inherits and not _same_tokenizer(ours, run):
-        raise ConfigError(
-            "this corpus gives another tokenizer than the parent's. Give both runs one that is not trained on the "
-            "corpus: tokenizer=bytes, or tokenizer=huggingface with tokenizer.folder=<folder>."
-        )
-    if step >= steps:
-        raise ConfigError(
-            f"the parent is at step {step}, and this run's budget ends at step {steps}. The budget counts from the "
-            "beginning, the parent's steps included: give it more."
-        )
-
-
-def _check_teaches(config: RunConfig, run: _Run) -> None:
+def _check_teaches(config: RunConfig, run: Named) -> None:
     """Whether it was trained for what is asked of it."""
     theirs = run.config.method
     if theirs and theirs.likelihood != config.method.likelihood:
@@ -293,25 +145,6 @@ def teachers(config: RunConfig, planned: Mapping[str, Plan]) -> list[tuple[Any, 
                 run = named_run(split(text)[0], config.runs, planned)
                 found.append((run.config.architecture, run.vocabulary))
     return found
-
-
-def _said(value: Any) -> str:
-    return "not set" if value is None else str(value)
-
-
-def _at(config: Any, key: str) -> Any:
-    section, name = key.split(".")
-    return getattr(getattr(config, section), name)
-
-
-def _same_tokenizer(config: RunConfig, run: _Run, inherited: Path | None = None) -> bool:
-    """Of two runs whose data differ. inherited: the folder of the tokenizer that the first takes over."""
-    if config.tokenizer.fingerprint() != run.config.tokenizer.fingerprint():
-        return False
-    if not config.tokenizer.needs_training():
-        return True
-    theirs = run.inherited or tokenizer_folder(run.config) if run.planned else run.dir.path / "tokenizer"
-    return bool(read_json((inherited or tokenizer_folder(config)) / CHECKSUMS) == read_json(theirs / CHECKSUMS))
 
 
 # --------------------------------------------------------------------------------------- folders

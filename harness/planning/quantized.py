@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from harness.config import ConfigError
 from harness.errors import UserError
-from harness.planning.parents import is_transformers, named_run, split
+from harness.planning.named import named_run, split
+from harness.planning.parents import is_transformers
 from harness.schema import RunConfig
 
 if TYPE_CHECKING:

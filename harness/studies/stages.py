@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from harness.errors import UserError, standing_in
-from harness.planning.parents import split
+from harness.planning.named import split
 from harness.planning.plan import Plan, resolve
 from harness.schema import ROLES, RunConfig
 from harness.studies.expansion import configs, expand

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.config import plugin_config
 from harness.errors import UserError, suggest
-from harness.planning.parents import split
+from harness.planning.named import split
 from harness.plugins import sweep_folder
 from harness.schema import ROLES
 from harness.studies.overrides import values_of

@@ -14,7 +14,7 @@ from harness.composition import run_config
 from harness.config import ConfigError, to_mapping
 from harness.files import new_folder, write_json
 from harness.planning.cost import cost
-from harness.planning.parents import checkpoint_steps, split
+from harness.planning.named import checkpoint_steps, split
 from harness.planning.plan import Plan, resolve
 from harness.rundir import RunDir
 
