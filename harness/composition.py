@@ -26,6 +26,7 @@ from harness.help import (
     slot_group,
 )
 from harness.hookspecs import KINDS
+from harness.leftovers import without_leftovers
 from harness.plugins import config_folder, config_folders
 from harness.registry import METHOD, METHODS, registry
 from harness.schema import FitConfig, GenerateConfig, RunConfig, ScoreConfig, SyncConfig
@@ -116,6 +117,7 @@ def compose(overrides: Sequence[str], name: str = "run") -> Any:
     with told(overrides, name), initialize_config_dir(str(config_folder()), version_base="1.3"):
         composed = hydra_compose(name, overrides=for_hydra(overrides), return_hydra_config=True)
         _check_choices(composed)
+        without_leftovers(composed, composed.hydra.overrides.task)
         with open_dict(composed):
             del composed["hydra"]
         return composed
@@ -173,6 +175,7 @@ def typed(composed: Any, name: str = "run") -> Config:
 
     if "hydra" in composed:  # one of many runs
         _check_choices(composed)
+        without_leftovers(composed, composed.hydra.overrides.task)
     plain = {key: composed._get_node(key) for key in composed if key != "hydra"}
     try:
         values = OmegaConf.to_container(OmegaConf.create(plain), resolve=True)
