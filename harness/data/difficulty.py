@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.data.cells import Cut
+from harness.data.cells import Cut, Windows
 from harness.data.shards import Side
 from harness.interfaces.batch import PADDING
 
@@ -35,10 +35,15 @@ def easiest_first(cut: Cut, side: Side) -> np.ndarray:
 
 
 def _cells(cut: Cut, side: Side) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Tokens of the cells, block by block, and which of them are no padding."""
+    """Tokens of the cells, block by block, and which of them are no padding. The last target of a sequence is the next
+    one's first token, and counted there."""
     cells = cut(side)
     for start in range(0, len(cells), BLOCK):
-        numbers_N = np.arange(start, min(start + BLOCK, len(cells)))
-        rows = cells.read(numbers_N, numbers_N)
-        shown_NS = np.ones(rows.tokens_BS.shape, dtype=bool) if rows.parts_BS is None else rows.parts_BS != PADDING
-        yield rows.tokens_BS, shown_NS
+        stop = min(start + BLOCK, len(cells))
+        if isinstance(cells, Windows):
+            tokens_NS = side.read(start * cut.length, stop * cut.length).reshape(-1, cut.length)
+            yield tokens_NS, np.ones(tokens_NS.shape, dtype=bool)
+        else:
+            rows = cells.read(np.arange(start, stop), np.arange(start, stop))
+            assert rows.parts_BS is not None
+            yield rows.tokens_BS, rows.parts_BS != PADDING

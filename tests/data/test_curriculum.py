@@ -160,7 +160,7 @@ def test_sources_weigh_what_the_stage_says(two: Dataset):
 def rarity(dataset: Dataset, number: int) -> dict[tuple[int, ...], float]:
     """Of each sequence of a source −Σ log of the share that its tokens have of all sequences; counted one by one."""
     side = dataset.sources[number].shards.train
-    rows = [tuple(side.read(at, at + LENGTH + 1).tolist()) for at in range(0, side.tokens - LENGTH, LENGTH)]
+    rows = [tuple(side.read(at, at + LENGTH).tolist()) for at in range(0, side.tokens - LENGTH, LENGTH)]
     counts = Counter(token for row in rows for token in row)
     return {row: -sum(math.log(counts[token] / counts.total()) for token in row) for row in rows}
 
@@ -176,7 +176,7 @@ def test_what_is_easy_comes_first(two: Dataset):
     shown: dict[float, list[float]] = {}
     for place, (row, source) in enumerate(zip(rows.tokens_BS.tolist(), rows.sources_B.tolist(), strict=True)):
         share = next((share for until, share in MIXED["easiest"] if place < until * STEPS * BATCH), 1.0)
-        nats = rarity(two, source)[tuple(row)]
+        nats = rarity(two, source)[tuple(row[:-1])]
         assert nats <= bounds[source][share]
         shown.setdefault(share, []).append(nats)
     means = [np.mean(of) for of in shown.values()]
