@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POINTS = 240  #: of one curve; more cannot be seen
+ENDS = ((1.0, "right"), (0.0, "left"), (0.5, "center"))  #: where lines across a panel are named, in turn
 
 
 def colours(rows: Sequence[Row]) -> dict[Any, str]:
@@ -74,7 +75,7 @@ def score_panel(
     known = [score for score in scores if score["run"] in by_run and is_number(score["value"])]
     _by_size(axes, [(by_run[s["run"]], s["value"], interval(s, proportion)) for s in known], colours(rows))
     for i, (name, value) in enumerate(sorted(levels, key=lambda level: -level[1])):
-        _level(axes, value, name, above=i % 2 == 0)  # so that the names of two lines that are close stay apart
+        _level(axes, value, name, ENDS[i % len(ENDS)])  # so that the names of lines that are close stay apart
     axes.set_title(title, loc="left", fontsize=9.5, color=INK, parse_math=False)
     axes.set_xlabel("training compute C (FLOPs, 6ND)", fontsize=9, color=INK)
     axes.tick_params(labelsize=9)
@@ -136,12 +137,13 @@ def _logarithmic(axes: Axes, words: Callable[[float], str], most: int = 10) -> N
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _level(axes: Axes, y: float, name: str, above: bool) -> None:
-    """A dashed line across the axes, named at its right end above or below it."""
+def _level(axes: Axes, y: float, name: str, end: tuple[float, str]) -> None:
+    """A dashed line across the axes, named above it. end: where, as a share of the width, and what of the name is there."""
+    x, of = end
     axes.axhline(y, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.8, zorder=1)
     axes.annotate(
-        name, (1, y), xycoords=("axes fraction", "data"), xytext=(0, 2.5 if above else -2.5),
-        textcoords="offset points", ha="right", va="bottom" if above else "top", fontsize=8, color=INK,
+        name, (x, y), xycoords=("axes fraction", "data"), xytext=(0, 2.5),
+        textcoords="offset points", ha=of, va="bottom", fontsize=8, color=INK,
         parse_math=False,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -67,6 +67,7 @@ def write(report: Report, folder: Path) -> Path:
 
     env = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.filters |= {"si": words.si, "sci": words.scientific, "number": words.number, "verdict": _verdict}
+    env.filters["numeric"] = _numeric
     here = files("harness.reports")
     gallery = _Gallery(folder / "figures")
     context = _context(report, gallery, folder)
@@ -169,6 +170,11 @@ def _verdict(finding: Finding) -> str:
     if finding.verdict != "ok":
         return finding.verdict
     return "enough data, but the law does not fit" if finding.values.get("fits") is False else "enough data"
+
+
+def _numeric(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
+    """Whether a column holds numbers; a row without one, such as the reference's, says nothing."""
+    return any(isinstance(row[key], (int, float)) for row in rows)
 
 
 def _drawings(finding: Finding, gallery: _Gallery) -> Iterator[Shown]:

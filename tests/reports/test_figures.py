@@ -58,3 +58,14 @@ def test_a_panels_axis_has_few_words(least, factor):
     axes = score_panel(rows, scores, "accuracy", [], proportion=True).axes[0]
     low, high = axes.get_xlim()
     assert 1 <= sum(low <= tick <= high for tick in axes.get_xticks()) <= 4
+
+
+def test_the_names_of_levels_that_are_close_stay_apart_and_within_the_panel():
+    levels = [("token bigram", 3.20), ("byte trigram", 3.17), ("token trigram", 3.16)]
+    drawn = score_panel([], [], "bits per byte", levels, proportion=False)
+    drawn.canvas.draw()
+    (axes,) = drawn.axes
+    places = [text.get_window_extent() for text in axes.texts]
+    assert len(places) == 3
+    assert not any(one.overlaps(other) for i, one in enumerate(places) for other in places[:i])
+    assert all(place.y0 >= axes.get_window_extent().y0 for place in places)

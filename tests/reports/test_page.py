@@ -140,6 +140,14 @@ def test_a_law_that_does_not_fit_is_not_shown_as_one_that_does(study, tmp_path):
     assert "enough data, but the law does not fit" in page.text
 
 
+def test_a_column_of_numbers_is_one_though_its_first_row_has_none(study, tmp_path):
+    rows = [{"ranks": "1", "low": None, "C, 6ND": 331_087_872}, {"ranks": "2", "low": -0.5, "C, 6ND": 2.48e9}]
+    finding = replace(study().findings[0], tables={"rung": rows}, drawings=[])
+    page = write(study(scores=[], curves={}, findings=[finding]), tmp_path / "report").read_text()
+    assert '<th>ranks</th><th class="n">low</th><th class="n">C, 6ND</th>' in page
+    assert '<td class="n">3.31 × 10⁸</td>' in page
+
+
 def test_what_counting_reaches_stands_in_the_figure_of_the_same_samples_only(whole):
     _, path, _ = whole
     drawn = {f.stem: f.read_text() for f in (path.parent / "figures").glob("*.svg")}
