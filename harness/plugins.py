@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import pluggy
 
 from harness import INTERFACE, __version__, hookspecs
 from harness.config import PluginConfig
-from harness.errors import UserError
+from harness.errors import UserError, suggest
 from harness.registry import Entry, Registry, is_name
 
 GROUP = "harness.plugins"
@@ -72,6 +73,9 @@ def load() -> Plugins:
 
 
 def _reason(error: Exception) -> str:
+    """In one line; of what is not ours, with the type."""
+    if isinstance(error, UserError):
+        return str(error).rstrip(".")
     return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".")
 
 
@@ -95,6 +99,7 @@ def _discover() -> Iterator[tuple[Plugin, EntryPoint]]:
 def _load_one(plugins: Plugins, plugin: Plugin, point: EntryPoint) -> None:
     module = importlib.import_module(point.value.partition(":")[0])
     _speaks_our_interface(module)
+    _has_our_hooks(module)
     plugins.manager.register(module, name=plugin.name)
     plugins.manager.check_pending()
     entries = [entry for kind in hookspecs.KINDS for entry in _registered(module, kind, plugin)]
@@ -112,6 +117,13 @@ def _speaks_our_interface(module: ModuleType) -> None:
         raise UserError(
             f"{module.__name__} is written for interface {written_for}; harness {__version__} has {INTERFACE}"
         )
+
+
+def _has_our_hooks(module: ModuleType) -> None:
+    known = {name for name, hook in vars(hookspecs).items() if hasattr(hook, "harness_spec")}
+    for name, hook in vars(module).items():
+        if inspect.isroutine(hook) and hasattr(hook, "harness_impl") and name not in known:
+            raise UserError(f"{name} is no hook. {suggest(name, known)}")
 
 
 def _registered(module: ModuleType, kind: str, plugin: Plugin) -> Iterator[Entry]:

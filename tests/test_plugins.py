@@ -114,6 +114,16 @@ def test_a_module_named_in_the_environment_is_loaded(plugin_module):
             """,
             "RuntimeError: no folder",
         ),
+        (
+            """
+            from harness import hookimpl
+            HARNESS_INTERFACE = 1
+            @hookimpl
+            def register_nrom():
+                return {}
+            """,
+            "register_nrom is no hook. Did you mean register_norm",
+        ),
     ],
 )
 def test_a_broken_plugin_is_recorded_and_named_when_something_is_missing(plugin_module, source, reason, request):
