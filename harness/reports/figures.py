@@ -138,7 +138,7 @@ def _logarithmic(axes: Axes, words: Callable[[float], str], most: int = 10) -> N
 
 
 def _level(axes: Axes, y: float, name: str, end: tuple[float, str]) -> None:
-    """A dashed line across the axes, named above it. end: where, as a share of the width, and what of the name is there."""
+    """A dashed line across the axes, named above it. end: where, as a share of the width, and what of the name."""
     x, of = end
     axes.axhline(y, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.8, zorder=1)
     axes.annotate(
