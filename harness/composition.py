@@ -226,6 +226,9 @@ def explain(error: BaseException, overrides: Sequence[str], name: str) -> str:
         if key in groups():
             return f"{key} is a group that is not chosen of here: `--help` lists those that are."
         return f"{key} is not an option or a group. {_suggest_key(key, name, overrides)}"
+    if "Ambiguous value for argument" in str(cause):
+        several = str(cause).split("'")[1]
+        return f"{several} has several values: one run for each is trained by -m, and a list stands in brackets."
     place = f" ({full_key.group(1)})" if full_key else ""
     return f"The config does not compose: {_one_line(cause)}{place}."
 

@@ -101,7 +101,7 @@ def from_mapping(cls: type[C], values: Mapping[str, Any], path: str = "", base: 
         if key == "defaults" and key not in known:  # Hydra's own list, left in the node of a structured config
             continue
         if key not in known:
-            raise ConfigError(f"{_at(path, key)} is not an option. {suggest(key, known)}")
+            raise ConfigError(f"{_at(path, key)} is not an option{_of(cls, values)}. {suggest(key, known)}")
         current[key] = _value(cls, known[key], value, _at(path, key), current.get(key))
     config = cls(**current)
     for name, field in known.items():
@@ -161,6 +161,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
+
+
+def _of(cls: type[Config], values: Mapping[str, Any]) -> str:
+    """Whose options are meant, where a plugin was chosen: others of its kind may have that one."""
+    return f" of {values['name']}" if issubclass(cls, PluginConfig) and values.get("name") else ""
 
 
 def _at(path: str, key: str) -> str:

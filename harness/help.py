@@ -124,8 +124,9 @@ def _yaml(file: Path) -> dict[str, Any]:
 
 
 def _yaml_line(file: Path) -> str:
-    comments = (line.lstrip("# ").strip() for line in file.read_text().splitlines() if line.startswith("#"))
-    return next((line for line in comments if line and not line.startswith("@package")), "")
+    """The first paragraph of its comments, on one line."""
+    comments = [line.lstrip("# ").strip() for line in file.read_text().splitlines() if line.startswith("#")]
+    return first_paragraph("\n".join(line for line in comments if not line.startswith("@package")))
 
 
 @dataclass(frozen=True)

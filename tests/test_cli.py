@@ -62,6 +62,8 @@ def test_the_help_of_train_lists_groups_options_and_presets_with_a_line_each(cap
         (line,) = [line for line in lines if line.split() and line.split()[0] == name]
         assert len(line.split()) > 2, f"{name} has no description"
     assert not [line for line in lines if "(*, " in line], "a dataclass's signature is no description"
+    (line,) = [line for line in lines if line.split()[:1] == ["t5_small"]]
+    assert line.endswith("."), "a comment of several lines is a description as a whole"
 
 
 def test_on_a_terminal_help_keeps_within_its_width(capsys, monkeypatch):
@@ -166,6 +168,7 @@ MANGLED = {
     "rows.jsonl": '{"text": "a"}\n{"text": \n',
     "not_a_mapping.yaml": "- a\n",
     "not_yaml.yaml": "a: [\n",
+    "twice.yaml": "base: [experiment=tiny]\nvariants: {one: [], same: []}\naxes: {seed: [0, 1]}\n",
     "unknown_key.yaml": "axis: {}\n",
     "uneven.yaml": "zip: {seed: [1, 2], data.batch_size: [1]}\n",
     "no_list.yaml": "axes: {seed: 3}\n",
@@ -211,6 +214,7 @@ WRONG = {
     "sql without a query": (["results", "--sql"], "--sql needs a query"),
     "why of no run": (["why", "zzz"], "There is no run zzz"),
     "plugins takes no words": (["plugins", "x"], "x is not understood"),
+    "plugins, misspelt": (["plugins", "newer"], "Did you mean new?"),
     "fit of nothing": (["fit"], "needs a CSV file"),
     "an unknown flag": (["train", "--fast"], "--fast is not a flag"),
     # config: groups, options, values
@@ -226,6 +230,18 @@ WRONG = {
     "data too few for one place": (
         ["train", "experiment=tiny", "corpus=synthetic", "tokenizer=bytes", "data.sequence_length=100000000"],
         "too few for a sequence of data.sequence_length",
+    ),
+    "several values of one run": (
+        ["train", "seed=1,2"],
+        "seed=1,2 has several values: one run for each is trained by -m",
+    ),
+    "an option of another architecture": (
+        ["train", "experiment=tiny", "architecture=lstm"],
+        "architecture.attention is not an option of lstm",
+    ),
+    "a kind without a name": (
+        ["plugins", "matrix", "quantizer"],
+        "quantizer is a kind: say which of it. Known are int8",
     ),
     "a new key in a group": (["train", "+architecture.b=1"], "architecture.b is not an option"),
     "an objective's option": (["train", "objective.x=1"], "stand under method"),
@@ -285,6 +301,7 @@ WRONG = {
     "a csv with words": (["fit", "words.csv"], "two"),
     "no such sweep file": (["study", "nowhere.yaml"], "There is no sweep file nowhere.yaml"),
     "a sweep that is a list": (["study", "not_a_mapping.yaml"], "must be a mapping"),
+    "a variant that is another one, planned": (["plan", "twice.yaml"], "one and same of twice are one run"),
     "a sweep that is no YAML": (["study", "not_yaml.yaml"], "is not YAML"),
     "a sweep that is no text": (["study", "binary.yaml"], "is not YAML"),
     "a sweep with an unknown key": (["study", "unknown_key.yaml"], "Did you mean axes?"),

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.cli import main
 from harness.errors import UserError
 from harness.plugins import load
 from harness.registry import Entry, Registry, is_name
@@ -175,6 +176,14 @@ def test_every_folder_of_a_plugin_has_its_line_in_the_entry_point_table():
         for f in (root / "plugins/harness_plugins").glob("*/*/__init__.py")
     }
     assert set(table.values()) == folders
+
+
+def test_the_columns_of_the_list_are_as_wide_as_what_stands_in_them(plugin_module, capsys):
+    plugin_module("HARNESS_INTERFACE = 1", "a_name_longer_than_those_of_most_plugins")
+    main(["plugins"])
+    head, *lines = capsys.readouterr().out.splitlines()
+    place = head.index("health")
+    assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines)
 
 
 def test_listing_plugins_imports_neither_torch_nor_hydra():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import plugin_config
-from harness.errors import UserError, suggest
+from harness.errors import UserError, standing_in, suggest
 from harness.planning.named import split
 from harness.plugins import sweep_folder
 from harness.schema import ROLES
@@ -27,11 +27,13 @@ def load_sweep(name: str) -> Sweep:
         text = path.read_text(encoding="utf-8")
         values = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not YAML: {error}") from None
+        raise UserError(f"{path} is not YAML: {_fault(error)}") from None
     if values is None:
         raise UserError(f"{path} is empty: a sweep says what its runs are, as in base: [experiment=tiny].")
     _check_keys(str(path), values, KEYS)
-    analyses = [plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(_list(path, "analyses", values))]
+    listed = _list(str(path), "analyses", values)
+    with standing_in(str(path)):
+        analyses = [plugin_config("analysis", a, f"analyses[{i}]") for i, a in enumerate(listed)]
     grid, best_of = _grid(str(path), path.stem, values), _lists(str(path), "best_of", values)
     if both := sorted(best_of.keys() & (grid["axes"].keys() | grid["zip"].keys())):
         raise UserError(f"{path}: {both[0]} stands under best_of and under axes or zip. Keep one of them.")
@@ -47,6 +49,14 @@ def load_sweep(name: str) -> Sweep:
         file=str(path),
         text=text,
     )
+
+
+def _fault(error: Exception) -> str:
+    """In one line, with its place where one is known."""
+    place, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if place is None or not problem:
+        return str(error)
+    return f"line {place.line + 1}, column {place.column + 1}: {problem}."
 
 
 def _check_keys(where: str, values: Any, keys: Sequence[str]) -> None:

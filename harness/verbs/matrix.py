@@ -48,6 +48,8 @@ def matrix(words: list[str]) -> int:
 
 def _chosen(word: str, kinds: Sequence[str]) -> tuple[str, str]:
     kind, equals, name = word.partition("=")
+    if not equals and kind in kinds:
+        raise UserError(f"{word} is a kind: say which of it. {suggest('', registry().names(kind))}")
     if not equals or kind not in kinds:
         raise UserError(f"{word} is not understood here: say kind=name. {suggest(kind, kinds)}")
     registry().get(kind, name)

@@ -25,13 +25,14 @@ def plan(words: list[str], verb: Verb) -> int:
     name, overrides = sweep_and_overrides(words, "plan")
     from harness.planning.cost import cost, machine_rate
     from harness.results.show import render
-    from harness.studies.conditions import varied_of
+    from harness.studies.conditions import conditions_of, varied_of
     from harness.studies.overrides import with_overrides
     from harness.studies.stages import rows_of
     from harness.studies.sweep_file import load_sweep
 
     sweep = with_overrides(load_sweep(name), overrides)
     made = rows_of(sweep)
+    conditions_of(sweep, made)  # what a study would refuse, its plan refuses
     plans, varied = [one.plan for one in made], varied_of(sweep, made)
     rate, source = (_number(own["rate"]), "as given") if own["rate"] else machine_rate(plans[0].config)
     rows = [{"run": one.id, "varied": varied[one.id], **cost(one, rate)} for one in plans]

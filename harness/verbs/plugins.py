@@ -14,7 +14,7 @@ from harness.registry import METHODS, is_name, registry
 from harness.scaffold import Distribution, write
 from harness.verbs.arguments import asks_help, flags, only, settings
 
-ROW = "{:<14} {:<22} {:<10} {:<16} {}"
+COLUMNS = ("kind", "name", "version", "from", "health")
 
 
 def plugins(words: list[str], verb: Verb) -> int:
@@ -30,7 +30,7 @@ def plugins(words: list[str], verb: Verb) -> int:
 
         return matrix(words[1:])
     given, rest = flags(words, ["--json"])
-    only(rest)
+    only(rest, ("new", "matrix"))
     rows = [
         {"kind": kind, "name": name, "version": p.version, "from": p.distribution, "health": p.error or "healthy"}
         for p in load().found
@@ -39,9 +39,10 @@ def plugins(words: list[str], verb: Verb) -> int:
     if "--json" in given:
         print(json.dumps(rows, indent=1))
         return 0
-    print(ROW.format("kind", "name", "version", "from", "health"))
-    for row in sorted(rows, key=lambda row: (row["kind"], row["name"])):
-        print(ROW.format(row["kind"], row["name"], row["version"], row["from"], row["health"]))
+    lines = [COLUMNS, *sorted(tuple(row[key] for key in COLUMNS) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
     if not rows:
         print("No plugin is loaded: none is installed, or HARNESS_PLUGINS=none turns all off.")
     return 0
