@@ -1,14 +1,124 @@
-"""Whether a run's model can be filled from another's, stand beside it, or lean on it: what fits with what."""
+"""What fits with what: the parts of a run, and its model with those that it is filled from, stands beside, or leans
+on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from harness.config import ConfigError
+from harness.config import ConfigError, slots_of
+from harness.data.dataset import form_of
 from harness.errors import suggest
-from harness.interfaces.method import SEQUENCES
+from harness.interfaces.architecture import ENCODER_DECODER, ArchitectureConfig
+from harness.interfaces.method import SEQUENCES, AlignmentConfig
+from harness.interfaces.visibility import SameDocument
+from harness.planning.layout import check_layout
 from harness.schema import STARTS, CurriculumConfig, RunConfig
+
+
+def fits(config: RunConfig) -> None:
+    """What is declared to fit with what, of a run that trains: without data, and before anything is built. Raises
+    ConfigError, one sentence for each pairing that cannot work."""
+    method = config.method
+    chosen = f"{'alignment' if isinstance(method, AlignmentConfig) else 'objective'}={method.name}"
+    _check_corpus(config, chosen)
+    _check_visibility(config, chosen)
+    _check_model(config, chosen)
+    _check_uses(config, chosen)
+    _check_length(config, chosen)
+    _check_curriculum(config, chosen)
+    micro = config.trainer.micro_batch
+    if micro is not None and config.data.batch_size % micro:
+        raise ConfigError(f"trainer.micro_batch={micro} does not divide data.batch_size={config.data.batch_size}.")
+    if config.adapter and not config.parents.get("init"):
+        raise ConfigError(
+            f"adapter={config.adapter.name} is trained beside the weights of another model: say which, by "
+            "parents.init=<run> or a folder of transformers."
+        )
+    check_layout(config)
+    config.architecture.check_run(config)
+
+
+def _check_corpus(config: RunConfig, chosen: str) -> None:
+    reads, holds = config.method.reads, form_of(config.corpus)
+    if holds != reads:
+        remedy = f" Say corpus.examples={reads}." if hasattr(config.corpus, "examples") else ""
+        raise ConfigError(f"{chosen} reads {reads}, and corpus={config.corpus.name} holds {holds}.{remedy}")
+
+
+def _check_visibility(config: RunConfig, chosen: str) -> None:
+    architecture: ArchitectureConfig = config.architecture
+    if missing := config.method.asks() - architecture.visibilities:
+        names = ", ".join(sorted(kind.__name__ for kind in missing))
+        raise ConfigError(f"{chosen} asks for {names} visibility, which {architecture.cannot_do(missing)} cannot do.")
+    if not config.data.attend_across_documents and SameDocument not in architecture.visibilities:
+        raise ConfigError(
+            "data.attend_across_documents=false asks for SameDocument visibility, which "
+            f"{architecture.cannot_do(frozenset({SameDocument}))} cannot do."
+        )
+
+
+def _check_model(config: RunConfig, chosen: str) -> None:
+    """Topology and head."""
+    architecture, method = config.architecture, config.method
+    if architecture.topology() not in method.topologies:
+        raise ConfigError(
+            f"{chosen} trains {_topologies(method.topologies)}, and architecture={architecture.name} is "
+            f"{_topologies([architecture.topology()])}."
+        )
+    if method.head not in architecture.heads():
+        has = ", ".join(sorted(architecture.heads()))
+        remedy = f": say architecture/head={method.head}" if "head" in slots_of(type(architecture)) else " and no other"
+        raise ConfigError(
+            f"{chosen} needs the head {method.head}, and architecture={architecture.name} has {has}{remedy}."
+        )
+
+
+def _check_uses(config: RunConfig, chosen: str) -> None:
+    """What the trained model is asked for."""
+    if config.watch.sample_every and not config.method.writes():
+        raise ConfigError(f"{chosen} makes a model that writes no text: say watch.sample_every=null.")
+    if config.method.likelihood is None and config.suite is not None:
+        raise ConfigError(f"{chosen} makes a model that gives no likelihoods: say suite=null.")
+
+
+def _check_length(config: RunConfig, chosen: str) -> None:
+    architecture, length = config.architecture, config.data.sequence_length
+    places, longest = config.method.longest(length, architecture.topology()), architecture.maximum_length()
+    if longest is not None and places > longest:
+        of = "" if places == length else f" is {places} places with {chosen}, which"
+        raise ConfigError(
+            f"data.sequence_length={length}{of} is longer than architecture={architecture.name} can see: at most "
+            f"{longest} tokens."
+        )
+
+
+def _topologies(names: Iterable[str]) -> str:
+    return " or ".join(f"{'an' if name == ENCODER_DECODER else 'a'} {name.replace('_', '–')}" for name in sorted(names))
+
+
+def _check_curriculum(config: RunConfig, chosen: str) -> None:
+    """Whether a run can go through the stages of its curriculum. chosen: its method, in words."""
+    curriculum, trainer = config.data.curriculum, config.trainer
+    if curriculum == CurriculumConfig():
+        return
+    known = [source.name for source in config.corpus.mixture()]
+    for name in {name for _, weights in curriculum.sources for name in weights}:
+        if name not in known:
+            raise ConfigError(
+                f"data.curriculum.sources has {name}, which is none of the corpus. {suggest(name, known)}"
+            )
+    if curriculum.sequence_length and config.method.cut() != SEQUENCES:
+        raise ConfigError(f"data.curriculum.sequence_length cuts rows into pieces, and {chosen} reads whole examples.")
+    if config.parents.get("continue") or config.watch.patience is not None:
+        raise ConfigError(
+            "data.curriculum has stages by shares of the run, so a run that continues another has none, and one that "
+            "may end early (watch.patience) neither."
+        )
+    ranks = trainer.devices // trainer.tensor_parallel
+    for _, size in curriculum.batch_size:
+        if size % ranks:
+            raise ConfigError(f"data.curriculum.batch_size has {size:g}, which {ranks} devices cannot share equally.")
 
 
 def leans_on(config: RunConfig, role: str) -> str | None:
@@ -94,30 +204,6 @@ def check_beside(
             f"rows of the embedding table must be kept: take the same tokenizer, and architecture.vocabulary="
             f"{its_vocabulary}."
         )
-
-
-def check_curriculum(config: RunConfig, chosen: str) -> None:
-    """Whether a run can go through the stages of its curriculum. chosen: its method, in words."""
-    curriculum, trainer = config.data.curriculum, config.trainer
-    if curriculum == CurriculumConfig():
-        return
-    known = [source.name for source in config.corpus.mixture()]
-    for name in {name for _, weights in curriculum.sources for name in weights}:
-        if name not in known:
-            raise ConfigError(
-                f"data.curriculum.sources has {name}, which is none of the corpus. {suggest(name, known)}"
-            )
-    if curriculum.sequence_length and config.method.cut() != SEQUENCES:
-        raise ConfigError(f"data.curriculum.sequence_length cuts rows into pieces, and {chosen} reads whole examples.")
-    if config.parents.get("continue") or config.watch.patience is not None:
-        raise ConfigError(
-            "data.curriculum has stages by shares of the run, so a run that continues another has none, and one that "
-            "may end early (watch.patience) neither."
-        )
-    ranks = trainer.devices // trainer.tensor_parallel
-    for _, size in curriculum.batch_size:
-        if size % ranks:
-            raise ConfigError(f"data.curriculum.batch_size has {size:g}, which {ranks} devices cannot share equally.")
 
 
 def _shared(state: Mapping[str, Any], heads: Set[str]) -> dict[str, Any]:

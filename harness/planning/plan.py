@@ -5,23 +5,20 @@ from __future__ import annotations
 import bisect
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config import ConfigError, slots_of, to_mapping
+from harness.config import ConfigError, to_mapping
 from harness.data import curriculum
-from harness.data.dataset import Dataset, fingerprint, form_of, prepare
+from harness.data.dataset import Dataset, fingerprint, prepare
 from harness.files import CHECKSUMS, checksum
 from harness.identity import identity, run_id
-from harness.interfaces.architecture import ENCODER_DECODER, ArchitectureConfig
-from harness.interfaces.method import AlignmentConfig, MethodConfig, Places
+from harness.interfaces.method import MethodConfig, Places
 from harness.interfaces.tokenizer import extra_tokens, vocabulary_with
-from harness.interfaces.visibility import SameDocument
 from harness.models.counting import Account, account
-from harness.planning.fitting import check_curriculum
-from harness.planning.layout import check_layout
+from harness.planning.fitting import fits
 from harness.planning.parents import inherited_tokenizer, leaned_on, resolve_parents, teachers
 from harness.planning.quantized import as_its_parent
 from harness.planning.trained import trained_parameters, training_flops
@@ -217,66 +214,6 @@ def _size(config: RunConfig, inherited: Path | None) -> int:
 
 def _with(names: Sequence[str]) -> str:
     return f", with the objective's own {', '.join(names[:3])}{', …' if len(names) > 3 else ''}" if names else ""
-
-
-def fits(config: RunConfig) -> None:
-    """What is declared to fit with what, of a run that trains: without data, and before anything is built. Raises
-    ConfigError, one sentence for each pairing that cannot work."""
-    architecture, method = config.architecture, config.method
-    assert isinstance(architecture, ArchitectureConfig)
-    chosen = f"{'alignment' if isinstance(method, AlignmentConfig) else 'objective'}={method.name}"
-    if form_of(config.corpus) != method.reads:
-        remedy = f" Say corpus.examples={method.reads}." if hasattr(config.corpus, "examples") else ""
-        raise ConfigError(
-            f"{chosen} reads {method.reads}, and corpus={config.corpus.name} holds {form_of(config.corpus)}.{remedy}"
-        )
-    missing = method.asks() - architecture.visibilities
-    if missing:
-        names = ", ".join(sorted(kind.__name__ for kind in missing))
-        raise ConfigError(f"{chosen} asks for {names} visibility, which {architecture.cannot_do(missing)} cannot do.")
-    if not config.data.attend_across_documents and SameDocument not in architecture.visibilities:
-        raise ConfigError(
-            "data.attend_across_documents=false asks for SameDocument visibility, which "
-            f"{architecture.cannot_do(frozenset({SameDocument}))} cannot do."
-        )
-    if architecture.topology() not in method.topologies:
-        raise ConfigError(
-            f"{chosen} trains {_topologies(method.topologies)}, and architecture={architecture.name} is "
-            f"{_topologies([architecture.topology()])}."
-        )
-    if method.head not in architecture.heads():
-        has = ", ".join(sorted(architecture.heads()))
-        remedy = f": say architecture/head={method.head}" if "head" in slots_of(type(architecture)) else " and no other"
-        raise ConfigError(
-            f"{chosen} needs the head {method.head}, and architecture={architecture.name} has {has}{remedy}."
-        )
-    if config.watch.sample_every and not method.writes():
-        raise ConfigError(f"{chosen} makes a model that writes no text: say watch.sample_every=null.")
-    if method.likelihood is None and config.suite is not None:
-        raise ConfigError(f"{chosen} makes a model that gives no likelihoods: say suite=null.")
-    places = method.longest(config.data.sequence_length, architecture.topology())
-    longest = architecture.maximum_length()
-    if longest is not None and places > longest:
-        of = "" if places == config.data.sequence_length else f" is {places} places with {chosen}, which"
-        raise ConfigError(
-            f"data.sequence_length={config.data.sequence_length}{of} is longer than architecture={architecture.name} "
-            f"can see: at most {longest} tokens."
-        )
-    check_curriculum(config, chosen)
-    micro = config.trainer.micro_batch
-    if micro is not None and config.data.batch_size % micro:
-        raise ConfigError(f"trainer.micro_batch={micro} does not divide data.batch_size={config.data.batch_size}.")
-    if config.adapter and not config.parents.get("init"):
-        raise ConfigError(
-            f"adapter={config.adapter.name} is trained beside the weights of another model: say which, by "
-            "parents.init=<run> or a folder of transformers."
-        )
-    check_layout(config)
-    architecture.check_run(config)
-
-
-def _topologies(names: Iterable[str]) -> str:
-    return " or ".join(f"{'an' if name == ENCODER_DECODER else 'a'} {name.replace('_', '–')}" for name in sorted(names))
 
 
 # -------------------------------------------------------------------------------------------- data

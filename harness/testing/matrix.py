@@ -15,7 +15,7 @@ from harness.interfaces.corpus import DOCUMENTS, CorpusConfig
 from harness.interfaces.method import MethodConfig
 from harness.interfaces.optimizer import OptimizerConfig
 from harness.models.meta import build_on_meta
-from harness.planning.plan import fits
+from harness.planning.fitting import fits
 from harness.registry import registry
 from harness.schema import DataConfig, RunConfig
 from harness.testing import adapter, quantizer
