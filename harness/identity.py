@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from harness.hookspecs import KINDS
 from harness.interfaces.corpus import CorpusConfig
 from harness.registry import registry
 from harness.schema import RunConfig
+from harness.sources import source_digest
 
 #: Raised when a change of the core changes results.
 RESULTS_VERSION = 1
@@ -117,9 +117,9 @@ def code(config: RunConfig) -> dict[str, Any]:
     """The code that makes this run: {"released": …, "digest": …, "digests": {…}, "versions": {…}}.
 
     released: every distribution involved is installed as it was published; then no digest is needed. digests: of the
-    rooms and of each plugin's module, so that runs with different plugins can be told from runs of different code.
+    rooms and of each plugin's source, so that runs with different plugins can be told from runs of different code.
     """
-    modules = sorted({module for plugin in plugins_of(config) for module in _modules(plugin)})
+    modules = sorted({type(plugin).__module__ for plugin in plugins_of(config)})
     owners = {_owner(plugin) for plugin in plugins_of(config)} | {("harness-lm", _version("harness-lm"))}
     released = all(_is_released(name) for name, _ in owners)
     return {
@@ -128,12 +128,6 @@ def code(config: RunConfig) -> dict[str, Any]:
         "digests": {"harness": source_digest(ROOMS, ()), **{name: source_digest((), (name,)) for name in modules}},
         "versions": dict(sorted(owners)),
     }
-
-
-def _modules(plugin: PluginConfig) -> set[str]:
-    """Where its class is, and those of plugins that it is made from."""
-    made_from = {one.__module__ for one in type(plugin).__mro__ if issubclass(one, PluginConfig)}
-    return {module for module in made_from if not module.startswith("harness.")}
 
 
 def plugins_of(config: Any) -> Iterator[PluginConfig]:
@@ -190,19 +184,3 @@ def _sha256(path: Path) -> str:
         return urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode()
     except OSError:
         return ""
-
-
-@functools.cache
-def source_digest(rooms: tuple[str, ...], modules: tuple[str, ...]) -> str:
-    """A hash of the source of some rooms and of the folders of plugins' modules; of the file alone where a plugin is
-    one module outside any package."""
-    package = Path(__file__).parent
-    files = [(f"harness/{room}", f) for room in rooms for f in sorted((package / room).rglob("*.py"))]
-    for name in modules:
-        module = importlib.import_module(name)
-        source = Path(str(module.__file__))
-        files += [(name, f) for f in (sorted(source.parent.rglob("*.py")) if module.__package__ else [source])]
-    digest = hashlib.sha256()
-    for where, file in files:
-        digest.update(f"{where}/{file.name}\0".encode() + file.read_bytes())
-    return digest.hexdigest()[:16]

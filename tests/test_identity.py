@@ -6,7 +6,7 @@ import pytest
 
 from harness.composition import run_config
 from harness.config import Config, option
-from harness.identity import code, determining, flat_difference, identity, run_id, source_digest
+from harness.identity import code, determining, flat_difference, identity, run_id
 from harness.registry import Entry, registry
 
 
@@ -90,18 +90,6 @@ def test_the_digest_follows_the_code_of_the_plugins_used(config):
     other = run_config(["experiment=tiny", "architecture/position=learned"])
     assert code(config)["digest"] != code(other)["digest"]
     assert code(config)["digest"] == code(replace(config, runs="elsewhere"))["digest"]
-
-
-def test_the_digest_covers_the_folder_of_a_plugin_that_is_a_module_in_a_package(tmp_path, monkeypatch):
-    package = tmp_path / "strange_plugin"
-    package.mkdir()
-    for file in ("__init__.py", "config.py", "idea.py"):
-        (package / file).write_text("x = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    before = source_digest((), ("strange_plugin.config",))
-    (package / "idea.py").write_text("x = 2\n")
-    source_digest.cache_clear()
-    assert source_digest((), ("strange_plugin.config",)) != before
 
 
 def test_two_configs_differ_where_a_result_does():

@@ -13,7 +13,7 @@ from harness.causes import SHARED_MEMORY, is_full
 from harness.config import PluginConfig
 from harness.errors import UserError
 from harness.files import cache_folder, is_whole, locked, new_folder
-from harness.identity import source_digest
+from harness.sources import source_digest
 
 
 def digest(value: Any) -> str:

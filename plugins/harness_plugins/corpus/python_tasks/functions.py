@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.data import files as of_files
 from harness.data.cache import cached_folder, digest
-from harness.identity import source_digest
+from harness.sources import source_digest
 from harness_plugins.corpus.python_stdlib.python_stdlib import files
 
 
