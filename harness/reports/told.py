@@ -78,8 +78,8 @@ def _moved(one: Compared, trend: Sequence[Row]) -> list[str]:
         if which := [row for row in trend if row["verdict"] == word]:
             told = [f"{r['condition']} {signed(r['change'])} [{signed(r['low'])}, {signed(r['high'])}]" for r in which]
             parts.append(f"{word}: {'; '.join(told)}")
-    still = sum(row["verdict"] == NOISE for row in trend)
-    parts.append(f"of {still} of {len(trend)} conditions no change of the difference is told")
+    if still := sum(row["verdict"] == NOISE for row in trend):
+        parts.append(f"no change of the difference is told for {still} of {len(trend)} conditions")
     return [f"From {one.rungs[0].name} to {one.top.name}: {'. '.join(map(_upper, parts))}."]
 
 

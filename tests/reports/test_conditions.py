@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from harness.files import write_json
 from harness.interfaces.analysis import Finding
 from harness.reports.conditions import conditions
+from harness.reports.told import _moved
 from harness.reports.trials import Trial, choose
 from harness.rundir import RunDir
 from harness.scoring.samples import write_samples
@@ -111,9 +113,17 @@ def test_the_first_sentence_says_it_of_each_and_others_say_the_rest(found: Findi
     assert "crippled (5)" in rest[0]
     assert "llama_again is llama once more, from other seeds" in " ".join(rest)
     assert "it is called noise, as it should be" in " ".join(rest)
-    assert "From width=24 to width=48: Of 4 of 4 conditions no change" in " ".join(rest)
+    assert "From width=24 to width=48: No change of the difference is told for 4 of 4 conditions" in " ".join(rest)
     assert "together for the 4 comparisons of a rung at 95% (Bonferroni)" in " ".join(rest)
     assert "At the end of what was tried, so that its best may lie outside: better at width=24" in rest[-1]
+
+
+def test_where_every_condition_moves_nothing_is_said_of_those_that_do_not():
+    rungs = [SimpleNamespace(name="small"), SimpleNamespace(name="large")]
+    trend = [{"condition": "alibi", "verdict": "falls behind", "change": 0.054, "low": 0.037, "high": 0.071}]
+    assert _moved(SimpleNamespace(rungs=rungs, top=rungs[1]), trend) == [
+        "From small to large: Falls behind: alibi +0.054 [+0.037, +0.071]."
+    ]
 
 
 def test_every_number_leads_to_its_runs_and_each_condition_to_its_best_rate(found: Finding):
