@@ -236,7 +236,7 @@ def test_blocks_differ_only_where_they_say(transformer):
         ({"pattern": ["a"], "blocks": {"a": {"attenton": {}}}}, "Did you mean attention"),
         (
             {"pattern": ["a"], "blocks": {"a": {"attention": {"windw": 3}}}},
-            "windw is not an option. Did you mean window",
+            "windw is not an option of multi_head. Did you mean window",
         ),
         ({"pattern": ["a"], "blocks": {"a": {"attention": "nothing"}}}, "no attention named nothing"),
         ({"pattern": ["a"], "blocks": {"a": 3}}, "blocks.a=3 is not a mapping"),

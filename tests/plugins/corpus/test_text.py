@@ -72,7 +72,7 @@ def test_an_empty_list_and_no_path_are_refused() -> None:
 
 
 def test_a_mistyped_option_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"corpus.pth is not an option. Did you mean path\?"):
+    with pytest.raises(ConfigError, match=r"corpus.pth is not an option of text. Did you mean path\?"):
         plugin_config("corpus", {"name": "text", "pth": "x"}, "corpus")
     with pytest.raises(ConfigError, match=r"corpus.path=\{.*\} is not a list"):
         plugin_config("corpus", {"name": "text", "path": {"a": 1}}, "corpus")
