@@ -110,8 +110,8 @@ class MethodConfig(PluginConfig):
     #: Whether it generates while it trains.
     generates: ClassVar[bool] = False
 
-    def asks(self) -> frozenset[type[Condition]]:
-        """The kinds of visibility condition it asks the body for."""
+    def asks(self, topology: str = DECODER) -> frozenset[type[Condition]]:
+        """The kinds of visibility condition it asks the body for, of an encoder–decoder what writes."""
         return frozenset({Causal})
 
     def writes(self) -> bool:

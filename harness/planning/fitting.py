@@ -48,7 +48,7 @@ def _check_corpus(config: RunConfig, chosen: str) -> None:
 
 def _check_visibility(config: RunConfig, chosen: str) -> None:
     architecture: ArchitectureConfig = config.architecture
-    if missing := config.method.asks() - architecture.visibilities:
+    if missing := config.method.asks(architecture.topology()) - architecture.visibilities:
         names = ", ".join(sorted(kind.__name__ for kind in missing))
         raise ConfigError(f"{chosen} asks for {names} visibility, which {architecture.cannot_do(missing)} cannot do.")
     if not config.data.attend_across_documents and SameDocument not in architecture.visibilities:

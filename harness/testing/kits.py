@@ -222,7 +222,7 @@ class ObjectiveKit:
         model = self.model()
         asked, method = Asked(model), self.method()
         method.losses(model, method.prepare(sequences(self.config), keyed))
-        sound(asks_for_more(self.config, asked.seen))
+        sound(asks_for_more(self.config, asked.seen, self.architecture().topology()))
         sound(is_not_refused(self.config, self.architecture()))
 
     def test_what_is_no_text_stays(self) -> None:

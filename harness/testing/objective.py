@@ -193,20 +193,20 @@ def weighted_mean(seen: list[Any], model: Model, batch: Batch) -> float:
     return total / weights
 
 
-def asks_for_more(config: MethodConfig, seen: list[Any]) -> str | None:
+def asks_for_more(config: MethodConfig, seen: list[Any], topology: str = DECODER) -> str | None:
     """Whether a body is asked for a visibility that the Config does not name, so that no refusal could. Documents are
     hidden from each other where the data says so, which is no method's own wish; padding hides nothing, and what an
     encoder has read is seen in every topology that has one."""
     for _, options in seen:
         kinds = (Visibility() & options["visibility"]).kinds()
-        if more := kinds - config.asks() - {Cross, Padded, SameDocument}:
+        if more := kinds - config.asks(topology) - {Cross, Padded, SameDocument}:
             return f"It asks the body for {', '.join(sorted(k.__name__ for k in more))}, which asks() does not name."
     return None
 
 
 def is_not_refused(config: MethodConfig, architecture: ArchitectureConfig) -> str | None:
     """Whether there is nothing that a body could lack."""
-    if not config.asks():
+    if not config.asks(architecture.topology()):
         return f"asks() of {type(config).__name__} names no visibility, so that a body without it is not refused."
     if config.head not in architecture.heads():
         return f"It needs the head {config.head}, and its model has {', '.join(sorted(architecture.heads()))}."

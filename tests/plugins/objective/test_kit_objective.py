@@ -66,8 +66,6 @@ class TestPrefix(ObjectiveKit):
 
 
 class TestPrefixOfAnEncoderDecoder(TestPrefix):
-    test_it_asks_for_what_it_says = None  # its decoder is causal, as every body can be that can see a prefix
-
     def architecture(self):
         return in_transformer(name="encoder_decoder", position="none")
 

@@ -81,6 +81,13 @@ def test_an_architecture_that_sees_one_way_only_is_refused():
         resolve(run_config(["objective=prefix", "architecture=mamba2", "tokenizer=bytes"]).with_seeds())
 
 
+def test_a_decoder_that_sees_one_way_only_writes_what_its_encoder_reads():
+    """What is seen both ways is the encoder's."""
+    values = "{d_model: 16, num_layers: 1, num_decoder_layers: 1, num_heads: 2, d_kv: 8, d_ff: 16}"
+    words = ["architecture=hf", "architecture.model_type=umt5", f"+architecture.values={values}"]
+    resolve(run_config(["objective=prefix", "tokenizer=bytes", *words]).with_seeds())
+
+
 def test_a_causal_objective_trains_no_encoder_decoder():
     with pytest.raises(ConfigError, match="objective=clm trains a decoder, and .* is an encoder–decoder"):
         resolve(run_config(["experiment=tiny", "architecture=encoder_decoder"]).with_seeds())

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from harness import hookimpl
 from harness.config import option
+from harness.interfaces.architecture import DECODER
 from harness.interfaces.method import Method, ObjectiveConfig, Setting
 from harness.interfaces.visibility import Condition, Full
 from harness_plugins.objective.mlm import MASK
@@ -27,7 +28,7 @@ class ElectraConfig(ObjectiveConfig):
     weight: float = option(50.0, "weight of telling tokens apart, beside 1 for proposing them", minimum=0)
     whole_words: bool = option(False, "whether words are hidden, with all of their tokens, and not single tokens")
 
-    def asks(self) -> frozenset[type[Condition]]:
+    def asks(self, topology: str = DECODER) -> frozenset[type[Condition]]:
         return frozenset({Full})
 
     def extra_tokens(self) -> tuple[str, ...]:

@@ -74,8 +74,8 @@ class MixtureConfig(ObjectiveConfig):
         weights = {label: self.weights.get(label, 1.0) for label in self.objectives}
         return {label: weight / sum(weights.values()) for label, weight in weights.items()}
 
-    def asks(self) -> frozenset[type[Condition]]:
-        return frozenset().union(*(config.asks() for config in self.objectives.values()))
+    def asks(self, topology: str = DECODER) -> frozenset[type[Condition]]:
+        return frozenset().union(*(config.asks(topology) for config in self.objectives.values()))
 
     def writes(self) -> bool:
         return self.scored.writes()

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from harness import hookimpl
 from harness.config import ConfigError, option
+from harness.interfaces.architecture import DECODER
 from harness.interfaces.method import Method, ObjectiveConfig, Setting
 from harness.interfaces.visibility import Condition, Full
 
@@ -34,7 +35,7 @@ class MlmConfig(ObjectiveConfig):
                 "at most 1. What is left stays as it is."
             )
 
-    def asks(self) -> frozenset[type[Condition]]:
+    def asks(self, topology: str = DECODER) -> frozenset[type[Condition]]:
         return frozenset({Full})
 
     def extra_tokens(self) -> tuple[str, ...]:

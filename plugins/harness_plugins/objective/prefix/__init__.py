@@ -9,7 +9,7 @@ from harness import hookimpl
 from harness.config import ConfigError, option
 from harness.interfaces.architecture import DECODER, ENCODER_DECODER
 from harness.interfaces.method import Method, ObjectiveConfig, Places, Setting
-from harness.interfaces.visibility import Condition, Prefix
+from harness.interfaces.visibility import Causal, Condition, Prefix
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +34,8 @@ class PrefixConfig(ObjectiveConfig):
         if self.least > self.most:
             raise ConfigError(f"objective=prefix has least={self.least} and most={self.most}: say least first.")
 
-    def asks(self) -> frozenset[type[Condition]]:
-        return frozenset({Prefix})
+    def asks(self, topology: str = DECODER) -> frozenset[type[Condition]]:
+        return frozenset({Causal if topology == ENCODER_DECODER else Prefix})
 
     def writes(self) -> bool:
         return True

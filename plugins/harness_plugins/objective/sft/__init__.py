@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from harness import hookimpl
 from harness.config import option
+from harness.interfaces.architecture import DECODER
 from harness.interfaces.corpus import CONVERSATIONS
 from harness.interfaces.method import EXAMPLES, PACKED, Method, ObjectiveConfig, Setting
 from harness.interfaces.visibility import Causal, Condition, SameDocument
@@ -28,7 +29,7 @@ class SftConfig(ObjectiveConfig):
     def cut(self) -> str:
         return PACKED if self.packing else EXAMPLES
 
-    def asks(self) -> frozenset[type[Condition]]:
+    def asks(self, topology: str = DECODER) -> frozenset[type[Condition]]:
         return frozenset({Causal, SameDocument} if self.packing else {Causal})
 
     def build(self, setting: Setting) -> Method:
