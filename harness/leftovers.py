@@ -1,4 +1,4 @@
-"""What a preset says of a part in whose place another was chosen."""
+"""What a preset says of a plugin in whose place another was chosen."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.config import fields_of
-from harness.help import WITHIN, group_of, kind_of, place_of
+from harness.help import group_of, kind_of, place_of
+from harness.hookspecs import KINDS
 from harness.registry import registry
 
 
 def without_leftovers(composed: Any, words: Iterable[str]) -> None:
-    """Where words have chosen a part, takes away the options that only other parts of its kind have: a preset said them
-    of its own. What words say of the part, and what no part has, is left to be refused."""
+    """Where words have chosen a plugin, takes away the options that only others of its kind have: a preset said them of
+    its own. What words say of the plugin, and what none of its kind has, is left to be refused."""
     from omegaconf import OmegaConf, open_dict
 
     said = {word.lstrip("+~").partition("=")[0] for word in words}
     for key in said:
         group, _, place = key.partition("@")
-        if group not in {group_of(kind) for kind in WITHIN}:
+        if group not in {group_of(kind) for kind in KINDS}:
             continue
         kind, place = kind_of(group), place or place_of(group)
         part = OmegaConf.select(composed, place)

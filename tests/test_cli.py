@@ -236,7 +236,7 @@ WRONG = {
         "seed=1,2 has several values: one run for each is trained by -m",
     ),
     "an option of another architecture": (
-        ["train", "experiment=tiny", "architecture=lstm"],
+        ["train", "experiment=tiny", "architecture=lstm", "architecture.attention.heads=2"],
         "architecture.attention is not an option of lstm",
     ),
     "a kind without a name": (

@@ -45,3 +45,10 @@ def test_what_no_part_has_is_refused():
 
 def test_a_part_that_no_word_chose_keeps_all_that_a_preset_says():
     assert "tied" in compose(["architecture=llama2_7b"]).architecture.head
+
+
+def test_an_experiments_options_of_another_architecture_go_with_it():
+    config = run_config(["experiment=tiny", "architecture=mamba2"])
+    assert (config.architecture.name, config.architecture.width) == ("mamba2", 32)
+    with pytest.raises(ConfigError, match="architecture.attention is not an option of mamba2"):
+        run_config(["experiment=tiny", "architecture=mamba2", "architecture.attention.heads=4"])
