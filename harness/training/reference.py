@@ -25,11 +25,11 @@ from harness.data.curriculum import stages
 from harness.data.pairs import ANSWERS, answered
 from harness.data.stream import Stream
 from harness.files import CHECKSUMS, read_json
-from harness.sources import source_digest
 from harness.interfaces.batch import PADDING, Sequences
 from harness.interfaces.visibility import Causal, Visibility
 from harness.models.log_probabilities import log_probabilities
 from harness.rundir import RunDir
+from harness.sources import source_digest
 from harness.training.fingerprint import fingerprint
 from harness.training.held_out import examined
 from harness.training.job import Parent, TrainingJob

@@ -50,7 +50,10 @@ def test_it_can_be_written_down_and_read_again() -> None:
         ({"a": {**SYNTHETIC, "weight": "much"}}, r"sources.a.weight='much' is not"),
         ({"a": {"weight": 1}}, r"sources.a has no name: say which corpus"),
         ({"a": SYNTHETIC, "b": {**SYNTHETIC, "weight": 5e-4}}, r"sources.b.weight makes 0.0005 of the mix"),
-        ({"a": {**SYNTHETIC, "documets": 5}}, r"sources.a.documets is not an option of synthetic. Did you mean documents\?"),
+        (
+            {"a": {**SYNTHETIC, "documets": 5}},
+            r"sources.a.documets is not an option of synthetic. Did you mean documents\?",
+        ),
         ({"a": "synthetic"}, r"corpus.sources.a='synthetic' is not a mapping"),
     ],
 )
