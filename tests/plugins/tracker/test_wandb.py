@@ -83,7 +83,10 @@ def test_a_run_trains_into_it_offline_and_is_sent_again_by_sync(tmp_path, monkey
     words = ["experiment=tiny", "budget.tokens=16384", "suite=null", "tracker=wandb", "tracker.mode=offline"]
     assert main(["train", *words, "tracker.project=mine"]) == 0
     (run,) = (RunDir(path.parent) for path in (tmp_path / "runs").glob("*/manifest.json"))
-    assert main(["sync", run.id, "tracker=wandb", "tracker.mode=offline", "tracker.project=mine"]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # W&B's service stays where it was started
+    words = ["tracker=wandb", "tracker.mode=offline", "tracker.project=mine", "runs=../runs"]
+    assert main(["sync", run.id, *words]) == 0
     attempts = list(sent(run))
     assert len(attempts) == 2
     for records in attempts:

@@ -23,8 +23,9 @@ class Wandb:
             finish_timeout_raises=True,
         )  # fmt: skip
         mode: Any = asked.chosen_mode
+        folder = run.path.resolve()  # W&B's service lives on in the folder that it was started in
         self.run = wandb.init(
-            project=asked.project, entity=asked.entity, group=asked.group, id=run.id, name=run.id, dir=run.path,
+            project=asked.project, entity=asked.entity, group=asked.group, id=run.id, name=run.id, dir=folder,
             config=dict(config), mode=mode, resume="allow", reinit="create_new", settings=quiet,
         )  # fmt: skip
         self.run.define_metric("step")
