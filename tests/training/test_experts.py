@@ -167,6 +167,7 @@ def test_balanced_no_expert_gets_twice_its_share_of_held_out_text(tmp_path: Path
         of = replace(of, corpus=plugin_config("corpus", "python_stdlib", "corpus"))
         result = trained(job(of, 300), run_dir(tmp_path / name, of))
         largest[name] = result["held_out_measures"]["largest_expert_load"]["value"]
+    print(f"the largest load of an expert, over its share: {largest}")
     assert largest["none"] > 2.5
     assert largest["balance loss"] < 2
     assert largest["bias"] < 2
