@@ -133,9 +133,14 @@ def _tuned(found: Comparison) -> list[str]:
 
 def _apart(found: Comparison) -> str:
     """Why not all are ranked together."""
-    kinds = [[arm.name for arm in one.top.arms] for one in found.kinds]
-    names = ", and ".join(", ".join(names) for names in kinds)
-    why = _why_apart(found.kinds[0].measure, *(one.top.trial for one in found.kinds[:2]))
+    kinds = [", ".join(arm.name for arm in one.top.arms) for one in found.kinds]
+    measure, tops = found.kinds[0].measure, [one.top.trial for one in found.kinds]
+    likelihoods = [asked[0] for trial in tops if (asked := measure.asked(trial))]
+    if len(set(likelihoods)) == len(kinds):
+        told = ", ".join(f"{kind} ({names})" for kind, names in zip(likelihoods, kinds, strict=True))
+        apart = f"since their likelihoods differ in kind: {told}"
+        return f"These are not ranked together, {apart}. They stand side by side below."
+    names, why = ", and ".join(kinds), _why_apart(measure, *tops[:2])
     return f"These are not ranked together: {names}, since {why}. They stand side by side below."
 
 

@@ -144,8 +144,8 @@ def test_without_samples_losses_are_compared(study: Any):
 def test_unlike_likelihoods_stand_side_by_side_with_why_and_are_not_ranked(study: Any):
     unlike = {"likelihood": {"mlm": "masked"}, "method": {"mlm": "mlm"}}
     found = conditions(*study({"clm": 2.0, "fim": 2.1, "mlm": 1.0}, **unlike))
-    assert found.sentences[0].startswith("These are not ranked together: clm, fim, and mlm, since their likelihoods")
-    assert "causal of clm, masked of mlm" in found.sentences[0]
+    assert found.sentences[0].startswith("These are not ranked together, since their likelihoods differ in kind: ")
+    assert "causal (clm, fim), masked (mlm)." in found.sentences[0]
     assert all(
         "mlm" not in {row["condition"] for row in rows} for title, rows in found.tables.items() if "clm" in title
     )
